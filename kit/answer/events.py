@@ -1,0 +1,111 @@
+"""The nouns of answering: the answer, its parts, and the typed events that lead to it.
+
+A surface (page, terminal, API) draws these and decides nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Support = Literal["supported", "partly", "unsupported"]
+
+
+@dataclass(frozen=True)
+class Citation:
+    """Evidence the program placed: an exact span of a document. Numbered from 1 in order of use."""
+
+    n: int
+    document: str
+    document_id: str
+    page: int | None
+    place: str
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One sentence of the model's text, with the citations that support it (their numbers)."""
+
+    text: str
+    support: Support
+    citations: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds from the question; `ttft_s` is the time to the first visible piece of the answer."""
+
+    retrieve_s: float
+    ttft_s: float
+    total_s: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A finished answer.
+
+    ``text`` is what a person reads: the quote, then the sentences kept, with [n] markers; or the
+    plain statement that the documents do not answer. `is_supported` is False exactly then.
+    """
+
+    text: str
+    is_supported: bool
+    quote: int | None
+    """The citation that opens the answer, by number."""
+    sentences: tuple[Sentence, ...]
+    citations: tuple[Citation, ...]
+    timings: Timings
+    reasoning: str = ""
+    closest: tuple[Citation, ...] = ()
+    """If nothing supports an answer: the passages that came closest, not cited as evidence."""
+    notices: tuple[str, ...] = field(default_factory=tuple)
+    """What the reader should know: 'search was lexical only: the embedding model is loading'."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something the reader should know now, in plain words."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    """Retrieval is over; the passages the answer may use, best first."""
+
+    passages: tuple[Citation, ...]
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """The engine has not begun; `ahead` requests are before this one if known."""
+
+    ahead: int | None = None
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The answer so far, complete sentences checked, safe to show in place of the last Draft."""
+
+    text: str
+    citations: tuple[Citation, ...]
+
+
+@dataclass(frozen=True)
+class ReasoningDelta:
+    """A piece of the model's reasoning, never part of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The last event of every stream that was not cancelled."""
+
+    answer: Answer
+
+
+Event = Notice | Retrieved | Waiting | Draft | ReasoningDelta | Finished

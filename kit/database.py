@@ -1,0 +1,127 @@
+"""The one SQLite database of a KIT_HOME, and the only importer of apsw.
+
+Knows transactions and migrations, nothing of what the tables mean (kit/schema/*.sql says that).
+Invariants: WAL with synchronous=FULL, so what was committed survives a kill and a power cut; the
+library is at least SQLite 3.51.3, the first that cannot corrupt a WAL shared by two writers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from kit.errors import DiskFull, MachineError
+from kit.files import explain_os_errors
+
+Row = tuple[Any, ...]
+BUSY_TIMEOUT_MS = 30_000
+OLDEST_SAFE_SQLITE = (3, 51, 3)
+
+
+class Database:
+    """Connections to one database file, one per thread; open as often as you like, in any process."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._local = threading.local()
+        if tuple(int(part) for part in apsw.sqlite_lib_version().split(".")) < OLDEST_SAFE_SQLITE:
+            raise MachineError(
+                f"SQLite {apsw.sqlite_lib_version()} can corrupt a database with two writers",
+                hint="install the pinned apsw: run scripts/up again",
+            )
+        with explain_os_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        self._migrate()
+
+    def rows(self, sql: str, bindings: Sequence[Any] | dict[str, Any] = ()) -> list[Row]:
+        """All rows of a reading statement."""
+        with _explain_sqlite(self.path):
+            return list(self._connection().execute(sql, bindings))
+
+    def row(self, sql: str, bindings: Sequence[Any] | dict[str, Any] = ()) -> Row | None:
+        """The first row, or None."""
+        with _explain_sqlite(self.path):
+            return next(iter(self._connection().execute(sql, bindings)), None)
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[apsw.Connection]:
+        """One transaction: all of the block is committed durably, or none of it.
+
+        Takes the write lock at once, so a block that reads and then writes cannot fail half-way.
+        Do not nest.
+        """
+        connection = self._connection()
+        with _explain_sqlite(self.path):
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    def close(self) -> None:
+        """Close this thread's connection."""
+        if connection := self._local.__dict__.pop("connection", None):
+            connection.close()
+
+    def _connection(self) -> apsw.Connection:
+        if not hasattr(self._local, "connection"):
+            with _explain_sqlite(self.path):
+                connection = apsw.Connection(str(self.path))
+                connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+                for pragma in (
+                    "journal_mode = WAL",
+                    "synchronous = FULL",
+                    "foreign_keys = ON",
+                    "secure_delete = ON",  # a removed document leaves no readable bytes behind
+                ):
+                    connection.execute(f"PRAGMA {pragma}")
+                self._local.connection = connection
+        return self._local.connection  # type: ignore[no-any-return]
+
+    def _migrate(self) -> None:
+        scripts = sorted(
+            entry for entry in resources.files("kit.schema").iterdir() if entry.name.endswith(".sql")
+        )
+        for number, script in enumerate(scripts, start=1):
+            (version,) = self.row("PRAGMA user_version") or (0,)
+            if version >= number:
+                continue
+            with self.write() as connection:
+                (version,) = next(iter(connection.execute("PRAGMA user_version")))
+                if version < number:  # another process may have been first
+                    connection.execute(script.read_text(encoding="utf-8"))
+                    connection.execute(f"PRAGMA user_version = {number}")
+        (version,) = self.row("PRAGMA user_version") or (0,)
+        if version > len(scripts):
+            raise MachineError(
+                f"{self.path} was written by a newer kit (schema {version}, this kit knows {len(scripts)})",
+                hint="start the newer kit, or use another folder: --home /path",
+            )
+
+
+@contextlib.contextmanager
+def _explain_sqlite(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except apsw.FullError as problem:
+        raise DiskFull(
+            f"no space left while writing {path}",
+            hint="free some space; nothing that was confirmed is lost",
+        ) from problem
+    except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError) as problem:
+        raise MachineError(
+            f"cannot write {path}: {problem}",
+            hint="give this user the right to write there, or choose another folder: --home /path",
+        ) from problem
+    except (apsw.CorruptError, apsw.NotADBError) as problem:
+        raise MachineError(
+            f"{path} is damaged: {problem}", hint="restore the last backup of this folder"
+        ) from problem

@@ -1,0 +1,1 @@
+"""One file per format, one signature: parse(path) -> ParsedDocument."""

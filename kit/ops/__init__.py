@@ -1,0 +1,1 @@
+"""Running the kit: processes, checks of the machine."""

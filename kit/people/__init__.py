@@ -1,0 +1,1 @@
+"""Who may use the kit: accounts, sessions, and what they did."""

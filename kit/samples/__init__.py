@@ -1,0 +1,1 @@
+"""Ten documents of an invented university research office: first run, tutorial, tests."""

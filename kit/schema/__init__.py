@@ -1,0 +1,1 @@
+"""Numbered SQL scripts that bring any older database to this version, in order."""

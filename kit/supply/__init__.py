@@ -1,0 +1,1 @@
+"""The connected side: cards, downloads, quantization. models/*.toml -> ModelCard -> files."""

@@ -1,0 +1,1 @@
+"""The page and its API: they translate, never decide. The only importer of gradio."""
