@@ -93,7 +93,7 @@ _SECTION_TYPES: dict[str, type] = {
     "answer": AnswerSettings,
 }
 # Environment variables that share the prefix but are not settings.
-_NOT_SETTINGS = {"KIT_HOME", "KIT_PIP_ARGS", "KIT_WHEEL_CACHE", "KIT_RUN_TOKEN", "KIT_CMAKE_ARGS"}
+_NOT_SETTINGS = {"KIT_HOME", "KIT_RUN_TOKEN", "KIT_TEST_HOME"}
 _NAMES = {
     f"{section}.{item.name}": item
     for section, kind in _SECTION_TYPES.items()
@@ -133,7 +133,11 @@ def load_config(
     layers = [
         _from_file(home / "kit.toml", problems),
         _from_environ(environ),
-        {name: (value, f"flag {name}") for name, value in (flags or {}).items() if value is not None},
+        {
+            name: (value, f"flag {name}")
+            for name, value in (flags or {}).items()
+            if value is not None
+        },
     ]
     for layer in layers:
         for name, (value, origin) in layer.items():
@@ -150,7 +154,9 @@ def load_config(
             "the settings are not right", problems=problems, hint="see every setting: kit config"
         )
     sections = {
-        section: kind(**{n.split(".")[1]: v for n, v in values.items() if n.startswith(section + ".")})
+        section: kind(
+            **{n.split(".")[1]: v for n, v in values.items() if n.startswith(section + ".")}
+        )
         for section, kind in _SECTION_TYPES.items()
     }
     return Config(home=home, origins=origins, **sections)

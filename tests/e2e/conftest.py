@@ -11,8 +11,8 @@ from kit.config import default_home
 
 
 def _model_folder(name: str) -> Path:
-    home = Path(os.environ.get("KIT_TEST_MODELS") or default_home(os.environ) / "models")
-    return home / name
+    models = Path(os.environ.get("KIT_TEST_HOME") or default_home(os.environ)) / "models"
+    return models / name
 
 
 @pytest.fixture(scope="session")

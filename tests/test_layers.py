@@ -1,0 +1,149 @@
+"""The house keeps its rules: imports point down, heavy libraries have one owner, start-up is light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+KIT = Path(__file__).parent.parent / "kit"
+MODULES = sorted(path for path in KIT.rglob("*.py"))
+
+# A room may import itself, the ground, and the rooms named here; nothing else of ours.
+GROUND = {"errors", "files", "config", "instance", "database", "schema", "silence", ""}
+ROOMS: dict[str, set[str]] = {
+    "errors": set(),
+    "files": {"errors"},
+    "config": {"errors"},
+    "instance": {"errors", "files"},
+    "database": {"errors", "files", "schema"},
+    "schema": set(),
+    "silence": set(),
+    "samples": set(),
+    "supply": set(),
+    "engine": set(),
+    "library": set(),
+    "people": set(),
+    "answer": {"library", "engine.client"},
+    "ops": {"answer", "library", "engine", "people", "supply", "samples"},
+    "web": {"answer", "library", "engine.client", "people", "ops", "supply", "samples"},
+    "cli": {"answer", "library", "engine", "people", "ops", "supply", "samples", "web"},
+    "testing": {"engine.client"},
+    "__main__": {"cli"},
+}
+# Any other room may read a GGUF header: it is pure Python and touches nothing native.
+SHARED = {"engine.gguf"}
+
+STANDARD_LIBRARY_ONLY = {"errors", "files", "config", "instance", "silence"}
+
+OWNERS = {
+    "apsw": {"database"},
+    "llama_cpp": {"engine/native"},
+    "chromadb": {"library/vectors"},
+    "sentence_transformers": {"library/embed"},
+    "torch": {"library/embed", "library/worker"},
+    "gradio": {"web"},
+    "pypdfium2": {"library/parsers/pdf", "library/render"},
+    "docx": {"library/parsers/docx"},
+    "pptx": {"library/parsers/pptx"},
+    "openpyxl": {"library/parsers/xlsx"},
+    "argon2": {"people"},
+    "typer": {"cli"},
+}
+
+
+def dotted(path: Path) -> str:
+    """kit/library/store.py -> 'library.store'; kit/library/__init__.py -> 'library'."""
+    name = path.relative_to(KIT).with_suffix("").as_posix().replace("/", ".")
+    return name.removesuffix(".__init__").removesuffix("__init__")
+
+
+def imports(path: Path) -> Iterator[tuple[str, int]]:
+    """Every module imported anywhere in the file, with its line."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno} relative import"
+            yield node.module or "", node.lineno
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}", node.lineno
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[0]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(KIT)))
+def test_imports_point_down(path: Path) -> None:
+    """A room imports only itself, the ground and the rooms below it."""
+    room = room_of(dotted(path))
+    allowed = ROOMS[room] if room else set()
+    for name, line in imports(path):
+        if not name.startswith("kit."):
+            continue
+        target = name.removeprefix("kit.")
+        if room_of(target) in GROUND or target == "__version__" or room_of(target) == room:
+            continue
+        fits = any(target == a or target.startswith(a + ".") for a in allowed | SHARED)
+        # `from kit.engine import client` is seen as kit.engine and as kit.engine.client
+        is_parent = any(a.startswith(target + ".") for a in allowed | SHARED)
+        assert fits or is_parent, f"{path}:{line} kit.{room} imports kit.{target}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(KIT)))
+def test_heavy_libraries_have_one_owner(path: Path) -> None:
+    """Each library that can break or bloat us is imported in one place."""
+    where = path.relative_to(KIT).with_suffix("").as_posix()
+    for name, line in imports(path):
+        owners = OWNERS.get(name.split(".")[0])
+        if owners is not None:
+            fits = any(where == owner or where.startswith(owner + "/") for owner in owners)
+            assert fits, f"{path}:{line} imports {name}, owned by {sorted(owners)}"
+
+
+@pytest.mark.parametrize("name", sorted(STANDARD_LIBRARY_ONLY))
+def test_ground_is_standard_library(name: str) -> None:
+    """The ground imports the standard library and itself."""
+    path = KIT / f"{name}.py"
+    for module, line in imports(path):
+        top = module.split(".")[0]
+        assert top in sys.stdlib_module_names or top == "kit", f"{path}:{line} imports {module}"
+
+
+def test_no_assert_in_the_kit() -> None:
+    """What a user can cause is an error with words, never an assert."""
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            assert not isinstance(node, ast.Assert), f"{path}:{node.lineno}"
+
+
+def test_files_stay_small() -> None:
+    """A file that passes 450 lines holds two thoughts."""
+    long = {
+        p.relative_to(KIT).as_posix(): n
+        for p in MODULES
+        if (n := len(p.read_text().splitlines())) > 450
+    }
+    assert long == {}
+
+
+def test_command_line_starts_light() -> None:
+    """`kit --help` loads no heavy library."""
+    heavy = sorted({*OWNERS} - {"typer", "apsw", "argon2"} | {"numpy", "fastapi", "httpx"})
+    code = (
+        "import sys, runpy; sys.argv = ['kit', '--help']\n"
+        "try:\n    runpy.run_module('kit', run_name='__main__')\n"
+        "except SystemExit as stop:\n    assert not stop.code, stop.code\n"
+        f"print([name for name in {heavy!r} if name in sys.modules], file=sys.stderr)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.strip().splitlines()[-1] == "[]"
