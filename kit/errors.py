@@ -135,10 +135,21 @@ class EmbedError(KitError):
 
 
 class AccessError(KitError):
-    """``status`` is 401 (not signed in), 403 (not allowed) or 429 (throttled)."""
+    """``status`` is 401 (not signed in), 403 (not allowed) or 429 (throttled).
+
+    With 429, ``retry_after_s`` says when to try again.
+    """
 
     exit_code, code = 30, "access"
 
-    def __init__(self, message: str, *, status: int = 403, hint: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 403,
+        hint: str | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
         super().__init__(message, hint=hint)
         self.status = status
+        self.retry_after_s = retry_after_s
