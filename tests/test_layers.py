@@ -1,4 +1,4 @@
-"""The house keeps its rules: imports point down, heavy libraries have one owner, start-up is light."""
+"""The house keeps its rules: imports point down, one owner per heavy library, a light start."""
 
 from __future__ import annotations
 
