@@ -1,1 +1,1 @@
-"""The connected side: cards, downloads, quantization. models/*.toml -> ModelCard -> files."""
+"""The model line: which models the kit knows, how they arrive, and what is installed."""
