@@ -64,7 +64,7 @@ def nasty_files(folder: Path) -> dict[str, str]:
 
 
 def test_every_nasty_file_is_refused_with_its_reason(kit: RunningKit, tmp_path: Path) -> None:
-    """A folder of bad files and one good one: the good one is indexed, each bad one says why not."""
+    """A folder of bad files and a good one: the good one is indexed, each bad one says why."""
     reasons = nasty_files(tmp_path / "nasty")
     (tmp_path / "nasty" / "good.md").write_text("# Parking\n\nVisitors park behind the library.\n")
     result = run_kit(kit.home, "docs", "add", str(tmp_path / "nasty"), "--collection", "nasty")

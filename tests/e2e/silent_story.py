@@ -1,0 +1,101 @@
+"""The whole story inside a network namespace without a route; run by test_silence.py.
+
+    unshare -rn python -m tests.e2e.silent_story HOME FOLDER [--leak]
+
+Starts the kit under strace, drives it with Chromium (upload, ask, open the citation), stops it and
+prints one JSON document: every outside host the browser asked for, and how the story went.
+The server's attempts are in FOLDER/trace.*; the test reads them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import struct
+import sys
+from pathlib import Path
+from urllib.parse import urlparse
+
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.e2e.drive import (
+    CHROMIUM,
+    CHROMIUM_FLAGS,
+    RunningKit,
+    run_kit,
+    start_kit,
+    wait_until_warm,
+)
+
+STRACE = ["strace", "-ff", "-qq", "-e", "trace=connect,sendto,sendmsg,sendmmsg", "-o"]
+# Planted leaks, to know that the test can see one. sitecustomize runs in every Python process.
+LEAKS = """
+import ctypes, socket, struct, threading
+def leak():
+    try:
+        socket.getaddrinfo("leak.invalid", 80)  # a name look-up, swallowed as libraries do
+    except OSError:
+        pass
+    libc = ctypes.CDLL(None)  # a native connect, past Python's socket module
+    handle = libc.socket(2, 2, 0)
+    address = struct.pack("=H", 2) + struct.pack("!H", 443) + bytes([203, 0, 113, 9]) + bytes(8)
+    libc.connect(handle, address, 16)
+threading.Thread(target=leak, daemon=True).start()
+"""
+
+
+def main() -> None:
+    home, folder = Path(sys.argv[1]), Path(sys.argv[2])
+    raise_loopback()
+    if "--leak" in sys.argv:
+        (folder / "sitecustomize.py").write_text(LEAKS)
+        os.environ["PYTHONPATH"] = str(folder)
+    kit = start_kit(home, wrapper=[*STRACE, str(folder / "trace")], timeout_s=300)
+    try:
+        wait_until_warm(kit, 300)
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+            outside = use_the_page(browser, kit, folder, with_leak="--leak" in sys.argv)
+            browser.close()
+        answer = run_kit(home, "ask", "What is the daily allowance for travel in 2025?", "--json")
+        print(json.dumps({"browser": outside, "answer": json.loads(answer.out)}))
+    finally:
+        kit.process.terminate()
+        kit.process.wait(timeout=60)
+
+
+def raise_loopback() -> None:
+    """`ip link set lo up`, without needing the tool."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
+        request = struct.pack("16sH14s", b"lo", 0x1 | 0x40, bytes(14))  # IFF_UP | IFF_RUNNING
+        fcntl.ioctl(handle, 0x8914, request)  # SIOCSIFFLAGS
+
+
+def use_the_page(browser: Browser, kit: RunningKit, folder: Path, *, with_leak: bool) -> list[str]:
+    """Open every page a person opens; returns the outside URLs the browser asked for."""
+    asked: list[str] = []
+    page = browser.new_page()
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(kit.url + "/")
+    page.get_by_role("textbox").first.wait_for(timeout=60_000)
+    page.wait_for_load_state("networkidle")
+    listed = json.loads(kit.get("/api/v1/documents")[1])["documents"]
+    pdf = next(d for d in listed if d["name"].endswith(".pdf"))
+    for path in (
+        f"/passage?document={pdf['id']}&start=0&end=80",
+        f"/api/v1/documents/{pdf['id']}/text",
+    ):
+        page.goto(kit.url + path)
+    if with_leak:
+        page.goto("data:text/html,<img src='http://203.0.113.9/leak.png'>")
+        page.wait_for_timeout(500)
+    page.close()
+    inside = urlparse(kit.url).hostname
+    return [url for url in asked if urlparse(url).scheme in ("http", "https", "ws", "wss")
+            and urlparse(url).hostname != inside]  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
