@@ -1,0 +1,124 @@
+"""Text and sections built up together, so that offsets are right by construction.
+
+Knows no format. Invariant: what `TextBuilder` holds is storable and showable: no control, tag or
+direction-override characters, no lone surrogates, line ends are a single newline.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from kit.errors import DocumentRefused
+from kit.library.documents import ParsedDocument, Section, SectionKind
+
+MAX_TEXT_CHARS = 12_000_000  # about 6,000 printed pages; more is almost surely a data dump
+
+# Dropped: C0/C1 controls but tab and newline, soft hyphen, zero-width space, direction overrides
+# (they make text read differently from what is searched), byte-order mark, tag characters (they
+# hide instructions from the eye), and private "not a character" marks.
+_DROPPED = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufffe\uffff"
+    "\U000e0000-\U000e007f]"
+)
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+def clean(text: str) -> str:
+    """The text as the library keeps it; see the module's invariant."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\x0b", "\n").replace("\x0c", "\n")
+    return _SURROGATES.sub("\ufffd", _DROPPED.sub("", text.replace("\x85", "\n")))
+
+
+def one_line(text: str) -> str:
+    """The text on one line, runs of blanks as one space."""
+    return " ".join(clean(text).split())
+
+
+@dataclass
+class TextBuilder:
+    """A document's text, grown piece by piece; `begin` opens a section and closes the one before."""
+
+    _pieces: list[str] = field(default_factory=list)
+    _length: int = 0
+    _sections: list[Section] = field(default_factory=list)
+    _open: tuple[SectionKind, str, int | None, int] | None = None
+
+    def begin(self, kind: SectionKind, label: str, page: int | None = None) -> None:
+        self._close()
+        self._open = (kind, one_line(label), page, self._length)
+
+    def add(self, text: str) -> None:
+        """Append text as it is (cleaned). Raises DocumentRefused past MAX_TEXT_CHARS."""
+        self.add_clean(clean(text))
+
+    def add_clean(self, text: str) -> None:
+        """Append text that `clean` would leave as it is."""
+        self._pieces.append(text)
+        self._length += len(text)
+        if self._length > MAX_TEXT_CHARS:
+            raise DocumentRefused(
+                f"the file holds more than {MAX_TEXT_CHARS:,} characters of text",
+                hint="split it into several files",
+            )
+
+    def paragraph(self, text: str) -> None:
+        """Append a block of its own, unless it is blank."""
+        text = clean(text).strip()
+        if text:
+            self.add_clean(text + "\n\n")
+
+    def finish(
+        self, *, title: str = "", num_pages: int | None = None, notes: Sequence[str] = ()
+    ) -> ParsedDocument:
+        self._close()
+        return ParsedDocument(
+            text="".join(self._pieces),
+            sections=tuple(self._sections),
+            title=one_line(title)[:300],
+            num_pages=num_pages,
+            notes=tuple(notes),
+        )
+
+    def _close(self) -> None:
+        if self._open is not None:
+            kind, label, page, start = self._open
+            if self._length > start:
+                self._sections.append(Section(kind, label, start, self._length, page))
+            self._open = None
+
+
+@dataclass
+class HeadingPath:
+    """The headings above the current place: 'Travel policy > Per diem'."""
+
+    _path: list[tuple[int, str]] = field(default_factory=list)
+
+    def enter(self, level: int, heading: str) -> str:
+        """Go under a heading of this level (1 = highest); returns the path as a label."""
+        self._path = [(lvl, text) for lvl, text in self._path if lvl < level]
+        self._path.append((level, one_line(heading)[:200]))
+        return self.label
+
+    @property
+    def label(self) -> str:
+        return " > ".join(text for _, text in self._path)
+
+
+def table_lines(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows as searchable lines: the first row names the columns of all others.
+
+    [["Item", "Limit"], ["Hotel", "R1,900"]] -> ["Item | Limit", "Item: Hotel | Limit: R1,900"]
+    """
+    rows = [[one_line(cell) for cell in row] for row in rows]
+    rows = [row for row in rows if any(row)]
+    if len(rows) < 2 or sum(bool(cell) for cell in rows[0]) < 2:
+        return [" | ".join(cell for cell in row if cell) for row in rows]
+    header, *body = rows
+    lines = [" | ".join(cell for cell in header if cell)]
+    for row in body:
+        names = header + [""] * (len(row) - len(header))
+        pairs = zip(names, row, strict=False)
+        lines.append(" | ".join(f"{n}: {c}" if n else c for n, c in pairs if c))
+    return lines
