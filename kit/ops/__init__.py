@@ -1,1 +1,1 @@
-"""Running the kit: processes, checks of the machine."""
+"""Running the kit: its processes, its first run, and the doctor."""
