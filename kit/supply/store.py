@@ -46,6 +46,8 @@ class InstalledModel:
     quant_type: str = ""
     measured: tuple[TypeSpeed, ...] = ()
     """Speeds from which `active` was chosen; empty if no choice was made here."""
+    measured_on: str = ""
+    """The CPU of these measurements."""
     installed_at: str = ""
 
     @property
@@ -221,3 +223,37 @@ def add_file(home: Path, model: InstalledModel, path: Path, quant_type: str) -> 
     files = (*(file for file in model.files if file.path != name), added)
     changed = dataclasses.replace(model, files=files, active=name, quant_type=quant_type)
     return write_record(home, changed)
+
+
+def find_chat_file(home: Path, wanted: str) -> Path:
+    """The GGUF file to run for `[engine] model`: an installed model's name or a path.
+
+    Raises: ModelError if it is damaged or no chat model, NotFound, UsageError.
+    """
+    from kit.engine.gguf import read_gguf
+
+    if wanted.endswith(".gguf") or "/" in wanted:
+        path = Path(wanted).expanduser().absolute()
+    else:
+        model = find_installed(home, wanted)
+        if model.kind != "chat":
+            raise ModelError(
+                f"{wanted} is an embedding model, it cannot answer",
+                hint="choose a chat model: kit model list",
+            )
+        require_whole(home, model)
+        path = model_path(home, model)
+    read_gguf(path)
+    return path
+
+
+def find_embedding_folder(home: Path, wanted: str) -> Path:
+    """The folder of that installed embedding model.
+
+    Raises: NotFound; ModelError if it is damaged or no embedding model.
+    """
+    model = find_installed(home, wanted)
+    if model.kind != "embedding":
+        raise ModelError(f"{wanted} is not an embedding model", hint="choose one: kit model list")
+    require_whole(home, model)
+    return model_path(home, model)

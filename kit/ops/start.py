@@ -1,0 +1,196 @@
+"""Start a kit: every cheap check, the first run, then the three processes until they are stopped.
+
+Composes the other modules of ops; knows the children's command lines as the rooms define them.
+Invariant: what can be refused is refused before anything slow or lasting happens.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import secrets
+import socket
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit.config import Config
+from kit.database import Database
+from kit.errors import AccessError
+from kit.files import require_space, require_writable_folder
+from kit.instance import Instance, announce, own_home, withdraw
+from kit.ops.child import ChildSpec
+from kit.ops.ports import claim_port, is_loopback, url_of
+from kit.ops.starter import add_samples, fetch_starters, prepare_chat_model
+from kit.ops.supervise import Supervisor, stop_on_signals
+from kit.silence import quiet_environment
+from kit.supply.catalog import STARTER_CHAT, STARTER_EMBEDDING
+from kit.supply.fetch import Progress
+from kit.supply.store import find_chat_file, find_embedding_folder
+
+ASK_TIMEOUT_S = 1.0
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Voice:
+    """How a start speaks: `say` status, `ready` the address, once; `progress` of downloads."""
+
+    say: Callable[[str], None]
+    ready: Callable[[str], None]
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will run. `chat_model` and `engine_port` are None if another server answers."""
+
+    instance: Instance
+    web_port: int
+    worker_port: int
+    embedding_model: Path
+    chat_model: Path | None
+    engine_port: int | None
+
+
+def run_kit(
+    config: Config, voice: Voice, *, is_first_run_allowed: bool, with_samples: bool
+) -> None:
+    """Run the kit on config.home until it is stopped by a signal.
+
+    `is_first_run_allowed` lets it fetch starter models (`kit up`); without it a missing model is an
+    error (`kit serve`). Raises: any KitError that keeps it from starting.
+    """
+    home = config.home
+    with own_home(home):
+        require_writable_folder(home)
+        require_space(home, 0)
+        web_port = claim_port(config.web.host, config.web.port)
+        database = Database(home / "kit.db")
+        require_account(config.web.host, database)
+        if config.engine.model:
+            find_chat_file(home, config.engine.model)  # a damaged file is named before any fetch
+        if is_first_run_allowed:
+            fetch_starters(config, say=voice.say, on_progress=voice.progress)
+        if not config.engine.url:
+            _prepare_engine(config, voice)
+        if with_samples:
+            add_samples(home, database, say=voice.say)
+        database.close()
+        plan = make_plan(config, web_port)
+        announce(home, plan.instance)
+        try:
+            _supervise(config, plan, voice)
+        finally:
+            withdraw(home)
+
+
+def require_account(host: str, database: Database) -> None:
+    """Raise AccessError if others could reach the kit and nobody can sign in."""
+    from kit.people.accounts import Accounts
+
+    if not is_loopback(host) and not Accounts(database).has_passwords():
+        raise AccessError(
+            f"others on the network could reach {host}, and there is no account yet",
+            hint="make one first: kit user add NAME --role admin",
+        )
+
+
+def _prepare_engine(config: Config, voice: Voice) -> None:
+    from kit.engine.variants import choose_variant
+
+    choose_variant(config.home)
+    if not config.engine.model:
+        prepare_chat_model(config.home, say=voice.say)
+
+
+def make_plan(config: Config, web_port: int) -> Plan:
+    """Models, ports and a fresh token for this run. Raises NotFound, ModelError."""
+    home, chat_model, engine_port = config.home, None, None
+    engine_url = config.engine.url.rstrip("/")
+    embedding = find_embedding_folder(home, config.library.embedding_model or STARTER_EMBEDDING)
+    if not engine_url:
+        chat_model = find_chat_file(home, config.engine.model or STARTER_CHAT)
+        engine_port = claim_port(LOOPBACK, 0)
+        engine_url = f"http://{LOOPBACK}:{engine_port}/v1"
+    worker_port = claim_port(LOOPBACK, 0)
+    instance = Instance(
+        pid=os.getpid(),
+        web_url=url_of(config.web.host, web_port),
+        engine_url=engine_url,
+        worker_url=f"http://{LOOPBACK}:{worker_port}",
+        token=secrets.token_urlsafe(32),
+    )
+    return Plan(instance, web_port, worker_port, embedding, chat_model, engine_port)
+
+
+def child_specs(config: Config, plan: Plan) -> list[ChildSpec]:
+    """The children, the page first so that there is something to look at while models load."""
+    home = config.home
+    environ = quiet_environment(os.environ) | {"PYTHONUNBUFFERED": "1"}
+    web_environ = environ | {"KIT_WEB_HOST": config.web.host, "KIT_WEB_PORT": str(plan.web_port)}
+
+    def spec(name: str, environ: dict[str, str], *command: str) -> ChildSpec:
+        log = home / "logs" / f"{name}.log"
+        return ChildSpec(name, (sys.executable, "-m", *command), log, environ)
+
+    specs = [spec("web", web_environ, "kit.web.server", "--home", str(home))]
+    if plan.chat_model:
+        command = ["kit.engine.server", "--home", str(home), "--model", str(plan.chat_model)]
+        command += ["--host", LOOPBACK, "--port", str(plan.engine_port)]
+        command += ["--ctx", str(config.engine.ctx), "--parallel", str(config.engine.parallel)]
+        specs.append(spec("engine", environ, *command, "--threads", str(config.engine.threads)))
+    command = ["kit.library.worker", "--home", str(home), "--port", str(plan.worker_port)]
+    specs.append(spec("worker", environ, *command, "--model-dir", str(plan.embedding_model)))
+    return specs
+
+
+def _supervise(config: Config, plan: Plan, voice: Voice) -> None:
+    started = time.monotonic()
+    address = public_address(config.web.host, plan.web_port)
+    model = plan.chat_model.name if plan.chat_model else ""
+    warm = {
+        "engine": f"the language model is ready ({model})",
+        "worker": "the embedding model is ready: search finds meanings too",
+    }
+
+    def on_ready(name: str) -> None:
+        if name == "web":
+            voice.ready(address)
+        else:
+            voice.say(f"{warm[name]}, after {time.monotonic() - started:.1f} s")
+
+    supervisor = Supervisor(
+        child_specs(config, plan),
+        is_ready={
+            "web": lambda: answers(f"{plan.instance.web_url}/health"),
+            "engine": lambda: answers(f"http://{LOOPBACK}:{plan.engine_port}/health"),
+            "worker": lambda: answers(f"{plan.instance.worker_url}/health", key="ready"),
+        },
+        on_ready=on_ready,
+        say=voice.say,
+        essential="web",
+    )
+    with stop_on_signals(supervisor):
+        supervisor.run()
+
+
+def answers(url: str, *, key: str = "") -> bool:
+    """True if the address answers 200 and, with `key`, its JSON says that is true."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never through a proxy
+    try:
+        with opener.open(url, timeout=ASK_TIMEOUT_S) as answer:
+            return answer.status == 200 and (not key or bool(json.load(answer).get(key)))
+    except (OSError, ValueError, http.client.HTTPException):
+        return False
+
+
+def public_address(host: str, port: int) -> str:
+    """The address people open: this machine's name if the page listens on all addresses."""
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        return f"http://{socket.gethostname()}:{port}/"
+    return f"{url_of(host, port)}/"

@@ -1,0 +1,159 @@
+"""The first run: starter models, the type that runs fastest here, sample documents.
+
+Composes supply, engine and library; each step is skipped when it is already done, so an
+interrupted first run goes on where it stopped. Invariant: what a person removed stays removed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from kit import __version__
+from kit.config import Config
+from kit.database import Database
+from kit.errors import EngineError, MachineError, ModelError, NotFound
+from kit.supply.catalog import STARTER_CHAT, STARTER_EMBEDDING, find_card
+from kit.supply.fetch import Progress, pull
+from kit.supply.store import (
+    InstalledModel,
+    TypeSpeed,
+    add_file,
+    find_damage,
+    find_installed,
+    model_folder,
+    model_path,
+    write_record,
+)
+
+Say = Callable[[str], None]
+STARTER_TYPES = ("Q4_0", "Q4_K_M", "Q8_0")
+SAMPLES_COLLECTION = "samples"
+SAMPLES_KEY = "samples.added"
+TYPICAL_PROMPT_TOKENS = 1000
+TYPICAL_ANSWER_TOKENS = 150
+
+
+def needed_models(config: Config) -> list[str]:
+    """The starter models that these settings rely on."""
+    needed = []
+    if not config.engine.url and not config.engine.model:
+        needed.append(STARTER_CHAT)
+    if not config.library.embedding_model:
+        needed.append(STARTER_EMBEDDING)
+    return needed
+
+
+def fetch_starters(config: Config, *, say: Say, on_progress: Progress) -> None:
+    """The starter models that are needed are installed and whole by size.
+
+    Raises: FetchError, DiskFull.
+    """
+    for name in needed_models(config):
+        if not _is_there(config.home, name):
+            card = find_card(name)
+            say(f"getting the starter model {card.title}")
+            pull(config.home, card, on_progress=on_progress)
+
+
+def _is_there(home: Path, name: str) -> bool:
+    try:
+        return not find_damage(home, find_installed(home, name), by_digest=False)
+    except (NotFound, ModelError):
+        return False
+
+
+def prepare_chat_model(home: Path, *, say: Say) -> None:
+    """The starter chat model runs in the quantization type that measured fastest on this CPU.
+
+    Done once per CPU; if no type can be measured the model runs as it arrived, and that is said.
+    """
+    from kit.engine.machine import cpu_name
+
+    model = find_installed(home, STARTER_CHAT)
+    if model.measured and model.measured_on == cpu_name():
+        return
+    say("measuring which quantization type runs fastest on this machine (once)")
+    try:
+        model = choose_fastest(home, model)
+    except (EngineError, ModelError, MachineError) as problem:
+        say(f"the starter model stays as it arrived ({model.quant_type}): {problem.message}")
+        return
+    say(f"the starter model runs as {model.quant_type}")
+
+
+def choose_fastest(home: Path, model: InstalledModel) -> InstalledModel:
+    """Measure STARTER_TYPES and the arrived type, make the fastest one the active file."""
+    from kit.engine.machine import cpu_name
+    from kit.engine.quantize import measure_types
+
+    source = model_folder(home, model.name) / model.files[0].path
+    types = tuple(dict.fromkeys((_arrived_type(source), *STARTER_TYPES)))
+    measured = tuple(
+        TypeSpeed(one.quant_type, one.prefill_tok_per_s, one.decode_tok_per_s)
+        for one in measure_types(source, types, home / "tmp")
+    )
+    fastest = min(measured, key=typical_answer_s)
+    changed = use_type(home, model, fastest.quant_type)
+    return write_record(
+        home, dataclasses.replace(changed, measured=measured, measured_on=cpu_name())
+    )
+
+
+def typical_answer_s(speed: TypeSpeed) -> float:
+    """Seconds for a prompt of 1,000 tokens and an answer of 150: what a person waits for."""
+    return (
+        TYPICAL_PROMPT_TOKENS / speed.prefill_tok_per_s
+        + TYPICAL_ANSWER_TOKENS / speed.decode_tok_per_s
+    )
+
+
+def use_type(home: Path, model: InstalledModel, quant_type: str) -> InstalledModel:
+    """The model runs in that type; the file it arrived as is kept as the source.
+
+    Raises: ModelError, EngineError, DiskFull.
+    """
+    from kit.engine.quantize import quantize
+
+    folder = model_folder(home, model.name)
+    source = folder / model.files[0].path
+    arrived = _arrived_type(source)
+    if quant_type == arrived:
+        return write_record(
+            home, dataclasses.replace(model, active=model.files[0].path, quant_type=arrived)
+        )
+    stem = source.name.removesuffix(".gguf").removesuffix(arrived).rstrip(".-_")
+    destination = folder / f"{stem}.{quant_type}.gguf"
+    quantize(source, destination, quant_type)
+    return add_file(home, model, destination, quant_type)
+
+
+def _arrived_type(source: Path) -> str:
+    from kit.engine.gguf import read_gguf
+
+    return read_gguf(source).type_name
+
+
+def add_samples(home: Path, database: Database, *, say: Say) -> None:
+    """The sample documents are in the collection "samples", unless they were added before."""
+    from kit.library.store import Library
+    from kit.samples import sample_paths
+
+    if database.row("SELECT 1 FROM settings WHERE key = ?", (SAMPLES_KEY,)):
+        return
+    library = Library(home, database)
+    paths = sample_paths()
+    for path in paths:
+        with path.open("rb") as stream:
+            library.add(stream, path.name, added_by="local", collection=SAMPLES_COLLECTION)
+    with database.write() as connection:
+        connection.execute(
+            "INSERT OR REPLACE INTO settings VALUES (?, ?)", (SAMPLES_KEY, __version__)
+        )
+    say(f"added {len(paths)} sample documents (collection {SAMPLES_COLLECTION})")
+
+
+def starter_path(home: Path) -> Path:
+    """The starter chat model's active file."""
+    return model_path(home, find_installed(home, STARTER_CHAT))
