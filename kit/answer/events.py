@@ -5,8 +5,9 @@ A surface (page, terminal, API) draws these and decides nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 Support = Literal["supported", "partly", "unsupported"]
 
@@ -109,3 +110,38 @@ class Finished:
 
 
 Event = Notice | Retrieved | Waiting | Draft | ReasoningDelta | Finished
+
+
+def answer_to_json(answer: Answer) -> dict[str, Any]:
+    """The answer as JSON carries it; `answer_from_json` gives back an equal answer."""
+    return {
+        "answer": answer.text,
+        "supported": answer.is_supported,
+        "citations": [asdict(citation) for citation in answer.citations],
+        "timings": asdict(answer.timings),
+        "sentences": [
+            {"text": s.text, "support": s.support, "citations": list(s.citations)}
+            for s in answer.sentences
+        ],
+        "quote": answer.quote,
+        "closest": [asdict(citation) for citation in answer.closest],
+        "notices": list(answer.notices),
+        "reasoning": answer.reasoning,
+    }
+
+
+def answer_from_json(record: Mapping[str, Any]) -> Answer:
+    """The answer that `answer_to_json` wrote. Raises KeyError or TypeError for anything else."""
+    return Answer(
+        text=record["answer"],
+        is_supported=record["supported"],
+        quote=record["quote"],
+        sentences=tuple(
+            Sentence(s["text"], s["support"], tuple(s["citations"])) for s in record["sentences"]
+        ),
+        citations=tuple(Citation(**citation) for citation in record["citations"]),
+        timings=Timings(**record["timings"]),
+        reasoning=record["reasoning"],
+        closest=tuple(Citation(**citation) for citation in record["closest"]),
+        notices=tuple(record["notices"]),
+    )

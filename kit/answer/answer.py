@@ -1,0 +1,261 @@
+"""A question to a stream of typed events: evidence first, then what the model adds and it supports.
+
+Decides nothing about storage or display. Invariants: no text of the model is shown before it was
+checked; a question that the documents do not answer never reaches the model; a failing engine
+costs the model's text and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import Protocol, cast
+
+from kit.answer.cite import Numbering, citation, cite_sentence, compose, quoted, strip_markers
+from kit.answer.events import (
+    Answer,
+    Citation,
+    Draft,
+    Event,
+    Finished,
+    Notice,
+    ReasoningDelta,
+    Retrieved,
+    Sentence,
+    Timings,
+    Waiting,
+)
+from kit.answer.evidence import Evidence, find_evidence
+from kit.answer.passages import span_text
+from kit.answer.prompt import build_prompt
+from kit.answer.questions import search_text
+from kit.answer.retrieve import SearchResult
+from kit.answer.small_talk import small_talk
+from kit.answer.stream import SentenceBuffer, ThinkSplitter
+from kit.answer.support import SupportCheck
+from kit.answer.words import content_stems, words
+from kit.config import AnswerSettings
+from kit.engine.client import ChatDelta, ChatMessage, Engine
+from kit.errors import ContextOverflow, EngineError, UsageError
+from kit.library.documents import Hit
+from kit.library.embed import Embedder
+
+NOT_FOUND = "Not in your documents."
+CLOSEST = "The closest passages are shown below; they do not answer the question."
+NO_MODEL_TEXT = "The language model could not add to this: {reason}."
+MAX_QUESTION_CHARS = 4_000
+MAX_CLOSEST = 3
+MAX_UNSUPPORTED_RUN = 3  # sentences without support after which the model is stopped
+CONTEXT_MARGIN = 64  # tokens left free for what a chat template adds
+
+
+class Searches(Protocol):
+    """What answering needs of retrieval; `Searcher` is it."""
+
+    embedder: Embedder
+
+    async def search(
+        self, query: str, *, reader: str, top_k: int, collection: str | None = None
+    ) -> SearchResult: ...
+
+
+async def answer_question(
+    question: str,
+    *,
+    history: Sequence[ChatMessage],
+    reader: str,
+    searcher: Searches,
+    engine: Engine,
+    settings: AnswerSettings,
+    collection: str | None = None,
+) -> AsyncIterator[Event]:
+    """Stream the answer; the last event is Finished.
+
+    Raises: UsageError for an empty or overlong question; NotFound for a collection that is not
+    there for this reader. An engine that fails is told in a Notice, not raised.
+    """
+    _check_question(question)
+    answering = _Answering()
+    reply = small_talk(question)
+    if reply is not None:
+        yield Finished(answering.finish(reply, is_supported=False))
+        return
+    asked = search_text(question, [m.content for m in history if m.role == "user"])
+    result = await searcher.search(
+        asked, reader=reader, top_k=settings.top_k, collection=collection
+    )
+    evidence = await asyncio.to_thread(find_evidence, asked, result.hits, searcher.embedder)
+    answering.retrieved()
+    for text in result.notices:
+        yield answering.notice(text)
+    passages = tuple(citation(hit, n=n) for n, hit in enumerate(result.hits, start=1))
+    yield Retrieved(passages)
+    if not evidence.is_answered:
+        yield Finished(answering.refuse(passages))
+        return
+    yield answering.open_with(evidence)
+    model_text = _model_text(
+        answering, question, history, result.hits, evidence, searcher.embedder, engine, settings
+    )
+    async with aclosing(model_text):
+        async for event in model_text:
+            yield event
+    yield Finished(answering.finish(answering.text, is_supported=True))
+
+
+async def _model_text(
+    answering: _Answering,
+    question: str,
+    history: Sequence[ChatMessage],
+    hits: Sequence[Hit],
+    evidence: Evidence,
+    embedder: Embedder,
+    engine: Engine,
+    settings: AnswerSettings,
+) -> AsyncGenerator[Event, None]:
+    """What the model adds, sentence by checked sentence; a Notice where it cannot."""
+    check = SupportCheck(evidence.units, evidence.vectors, embedder)
+    try:
+        limit = min(
+            settings.max_prompt_tokens,
+            await engine.context_tokens() - settings.max_answer_tokens - CONTEXT_MARGIN,
+        )
+        prompt = await build_prompt(
+            question, hits, history, count_tokens=engine.count_tokens, max_tokens=limit
+        )
+        yield Waiting()
+        stream = engine.stream_chat(
+            prompt.messages,
+            max_tokens=settings.max_answer_tokens,
+            temperature=settings.temperature,
+        )
+        async with aclosing(cast("AsyncGenerator[ChatDelta, None]", stream)) as deltas:
+            async for sentences, reasoning in _sentences(deltas):
+                if reasoning:
+                    yield answering.think(reasoning)
+                for sentence in sentences:
+                    if await asyncio.to_thread(answering.add, sentence, check):
+                        yield answering.draft()
+                if answering.rambles:
+                    return
+    except ContextOverflow as problem:
+        yield answering.notice(NO_MODEL_TEXT.format(reason=problem.message.rstrip(".")))
+    except EngineError as problem:
+        yield answering.notice(NO_MODEL_TEXT.format(reason=problem.message.rstrip(".")))
+
+
+async def _sentences(
+    deltas: AsyncIterator[ChatDelta],
+) -> AsyncIterator[tuple[list[str], str]]:
+    """Complete sentences and pieces of reasoning, as they come."""
+    splitter, buffer = ThinkSplitter(), SentenceBuffer()
+    async for delta in deltas:
+        text, reasoning = splitter.feed(delta.text)
+        yield buffer.feed(text), delta.reasoning + reasoning
+    text, reasoning = splitter.flush()
+    yield buffer.feed(text) + buffer.flush(), reasoning
+
+
+class _Answering:
+    """One answer in the making: its clock, its numbering, and what is shown so far."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self._retrieve_s = 0.0
+        self._ttft_s: float | None = None
+        self._numbering = Numbering()
+        self._quote: int | None = None
+        self._quote_line: str | None = None
+        self._sentences: list[Sentence] = []
+        self._said: set[tuple[str, ...]] = set()
+        self._num_unsupported = 0
+        self._reasoning: list[str] = []
+        self._notices: list[str] = []
+        self.rambles = False
+
+    @property
+    def text(self) -> str:
+        return compose(self._quote_line, self._sentences)
+
+    def retrieved(self) -> None:
+        self._retrieve_s = self._elapsed()
+
+    def notice(self, text: str) -> Notice:
+        self._notices.append(text)
+        return Notice(text)
+
+    def think(self, text: str) -> ReasoningDelta:
+        self._reasoning.append(text)
+        return ReasoningDelta(text)
+
+    def open_with(self, evidence: Evidence) -> Draft:
+        """The quote, at once."""
+        text = span_text(evidence.best)
+        self._quote = self._numbering.number(evidence.best)
+        self._quote_line = quoted(text, self._quote)
+        self._said.add(tuple(words(text)))
+        return self.draft()
+
+    def add(self, sentence: str, check: SupportCheck) -> bool:
+        """Judge a sentence of the model; whether there is more to show now.
+
+        A sentence that says what was said already, or nothing, is dropped; the first repetition
+        of the model's own words, or too many sentences in a row without support, set `rambles`.
+        """
+        sentence, _ = strip_markers(sentence)
+        said = tuple(words(sentence))
+        if not content_stems(sentence):
+            return False
+        if said in self._said:
+            self.rambles = any(tuple(words(s.text)) == said for s in self._sentences)
+            return False
+        self._said.add(said)
+        cited = cite_sentence(sentence, check(sentence), self._numbering)
+        self._sentences.append(cited)
+        is_shown = cited.support != "unsupported"
+        self._num_unsupported = 0 if is_shown else self._num_unsupported + 1
+        self.rambles = self._num_unsupported >= MAX_UNSUPPORTED_RUN
+        return is_shown
+
+    def draft(self) -> Draft:
+        if self._ttft_s is None:
+            self._ttft_s = self._elapsed()
+        return Draft(self.text, self._numbering.citations)
+
+    def refuse(self, passages: Sequence[Citation]) -> Answer:
+        """The plain statement, with the passages that came closest."""
+        closest = tuple(passages[:MAX_CLOSEST])
+        text = f"{NOT_FOUND} {CLOSEST}" if closest else NOT_FOUND
+        return self.finish(text, is_supported=False, closest=closest)
+
+    def finish(
+        self, text: str, *, is_supported: bool, closest: tuple[Citation, ...] = ()
+    ) -> Answer:
+        total_s = self._elapsed()
+        ttft_s = total_s if self._ttft_s is None else self._ttft_s
+        return Answer(
+            text=text,
+            is_supported=is_supported,
+            quote=self._quote,
+            sentences=tuple(self._sentences),
+            citations=self._numbering.citations,
+            timings=Timings(self._retrieve_s, ttft_s, total_s),
+            reasoning="".join(self._reasoning),
+            closest=closest,
+            notices=tuple(self._notices),
+        )
+
+    def _elapsed(self) -> float:
+        return round(time.monotonic() - self._started, 4)
+
+
+def _check_question(question: str) -> None:
+    if not question.strip():
+        raise UsageError("the question is empty", hint="write what you want to know")
+    if len(question) > MAX_QUESTION_CHARS:
+        raise UsageError(
+            f"the question has {len(question):,} characters, the limit is {MAX_QUESTION_CHARS:,}",
+            hint="ask a shorter question; load long texts as documents",
+        )

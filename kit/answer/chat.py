@@ -1,0 +1,159 @@
+"""Conversations that answer: each question and each answer is stored as it comes.
+
+Knows no page and no transport. Invariants: a question is stored before it is worked on; whatever
+was shown of an answer is stored, also when its reader goes away or the process is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import cast
+
+from kit.answer.answer import Searches, answer_question
+from kit.answer.conversations import Conversations, Message
+from kit.answer.events import Answer, Draft, Event, Finished, Timings
+from kit.config import AnswerSettings
+from kit.engine.client import ChatMessage, Engine
+from kit.errors import UsageError
+
+MAX_HISTORY = 8  # messages given to the model at most; the prompt's budget may take fewer
+_MARKERS = re.compile(r" ?\[\d+\]")
+
+
+class Chat:
+    """Asks within conversations. Every method raises NotFound for another person's conversation."""
+
+    def __init__(
+        self,
+        conversations: Conversations,
+        searcher: Searches,
+        engine: Engine,
+        settings: AnswerSettings,
+    ) -> None:
+        self._conversations = conversations
+        self._searcher = searcher
+        self._engine = engine
+        self._settings = settings
+
+    async def ask(
+        self, question: str, *, owner_id: str, conversation_id: str, collection: str | None = None
+    ) -> AsyncIterator[Event]:
+        """Store the question, then stream and store its answer."""
+        history = await self._messages(conversation_id, owner_id)
+        async with aclosing(
+            self._answer(conversation_id, owner_id, question, history, True, None, collection)
+        ) as events:
+            async for event in events:
+                yield event
+
+    async def regenerate(
+        self, conversation_id: str, owner_id: str, *, collection: str | None = None
+    ) -> AsyncIterator[Event]:
+        """Answer the last question again, in place of its answer. Raises: UsageError if none."""
+        messages = await self._messages(conversation_id, owner_id)
+        asked = next((m for m in reversed(messages) if m.role == "user"), None)
+        if asked is None:
+            raise UsageError("there is no question to answer again", hint="ask one first")
+        history = [message for message in messages if message.id < asked.id]
+        async with aclosing(
+            self._answer(
+                conversation_id, owner_id, asked.text, history, False, asked.id + 1, collection
+            )
+        ) as events:
+            async for event in events:
+                yield event
+
+    async def edit(
+        self, message_id: int, question: str, owner_id: str, *, collection: str | None = None
+    ) -> AsyncIterator[Event]:
+        """Ask `question` in place of that one; what came after it is gone. Raises: UsageError."""
+        edited = await asyncio.to_thread(self._conversations.message, message_id, owner_id)
+        if edited.role != "user":
+            raise UsageError("only a question can be edited", hint="choose one of your questions")
+        messages = await self._messages(edited.conversation_id, owner_id)
+        history = [message for message in messages if message.id < message_id]
+        async with aclosing(
+            self._answer(
+                edited.conversation_id, owner_id, question, history, True, message_id, collection
+            )
+        ) as events:
+            async for event in events:
+                yield event
+
+    async def _messages(self, conversation_id: str, owner_id: str) -> list[Message]:
+        return await asyncio.to_thread(self._conversations.messages, conversation_id, owner_id)
+
+    async def _answer(
+        self,
+        conversation_id: str,
+        owner_id: str,
+        question: str,
+        history: Sequence[Message],
+        is_new: bool,
+        replace_from: int | None,
+        collection: str | None,
+    ) -> AsyncGenerator[Event, None]:
+        """Stream the answer and keep its row at what is shown."""
+        store = self._conversations.store
+        message_id = await asyncio.to_thread(
+            self._conversations.begin,
+            conversation_id,
+            owner_id,
+            question if is_new else None,
+            replace_from=replace_from,
+        )
+        shown = Draft("", ())
+        state = "failed"
+        stream = answer_question(
+            question,
+            history=as_history(history),
+            reader=owner_id,
+            searcher=self._searcher,
+            engine=self._engine,
+            settings=self._settings,
+            collection=collection,
+        )
+        try:
+            async with aclosing(cast("AsyncGenerator[Event, None]", stream)) as events:
+                async for event in events:
+                    if isinstance(event, Draft):
+                        shown = event
+                        await asyncio.to_thread(
+                            store, message_id, "streaming", shown.text, as_answer(shown)
+                        )
+                    if isinstance(event, Finished):
+                        answer = event.answer
+                        await asyncio.to_thread(store, message_id, "complete", answer.text, answer)
+                        state = "complete"
+                    yield event
+        except (GeneratorExit, asyncio.CancelledError):
+            state = "stopped" if state == "failed" else state
+            raise
+        finally:
+            # Not in a thread: a generator that is being closed or cancelled may not wait.
+            if state != "complete":
+                store(message_id, state, shown.text, as_answer(shown))  # type: ignore[arg-type]
+
+
+def as_history(messages: Sequence[Message]) -> list[ChatMessage]:
+    """The latest messages as the model reads them: without markers, without empty answers."""
+    return [
+        ChatMessage(message.role, _MARKERS.sub("", message.text))
+        for message in messages[-MAX_HISTORY:]
+        if message.text and message.state in ("complete", "stopped")
+    ]
+
+
+def as_answer(shown: Draft) -> Answer:
+    """What was shown of an answer that did not finish."""
+    return Answer(
+        text=shown.text,
+        is_supported=bool(shown.citations),
+        quote=shown.citations[0].n if shown.citations else None,
+        sentences=(),
+        citations=shown.citations,
+        timings=Timings(0.0, 0.0, 0.0),
+    )

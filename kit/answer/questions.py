@@ -1,0 +1,124 @@
+"""A question read for what it asks: its telling words, its names and numbers, the kind of its answer.
+
+Knows English question words; for other languages it claims no kind, and nothing follows from that.
+Invariant: reading a question needs no model.
+"""
+
+# ruff: noqa: E501, SIM905 - patterns and word lists read better on one line
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from kit.answer.facts import Facts, facts
+from kit.answer.words import content_stems, stem, words
+
+Kind = Literal["time", "amount", "number", "name", "place", "any"]
+
+# First match wins. The patterns look at the lower-case question.
+_KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
+    ("amount", re.compile(r"\bhow much\b|\bhow (?:expensive|costly)\b")),
+    (
+        "amount",
+        re.compile(
+            r"\b(?:what|which)\b.{0,40}\b(?:amount|cost|price|fee|rate|salary|budget|percentage|sum|total|tariff|per diem|allowance|maximum|minimum|limit|cap|threshold|ceiling)s?\b"
+        ),
+    ),
+    (
+        "time",
+        re.compile(
+            r"^(?:and |so |but )?(?:when|until when|by when|since when|at what time)\b|\bwhen (?:is|are|do|does|did|was|were|will|must|should|can)\b"
+            r"|\b(?:what|which) (?:date|day|days|time|month|year|week|deadline|century|decade)\b|\bwhat\b.{0,20}\b(?:deadline|closing date|due date)\b|\bhow (?:soon|often|frequently|early|late)\b"
+        ),
+    ),
+    (
+        "number",
+        re.compile(
+            r"\bhow (?:many|long|far|old|large|big|high|tall|heavy|wide|deep)\b|\b(?:what|which)\b.{0,20}\b(?:number|quantity|percent)\b"
+        ),
+    ),
+    ("name", re.compile(r"^(?:and |so |but )?(?:who|whose|whom)\b|\b(?:by|to|with|from) whom\b|\bwho (?:is|are|was|were|do|does|did|has|must|should|can|may|will)\b")),
+    ("place", re.compile(r"^(?:and |so |but )?where\b|\bin (?:which|what) (?:city|country|town|room|building)\b")),
+)  # fmt: skip
+_TIME_WORDS = frozenset(
+    stem(word)
+    for word in """day days week month year hour minute annually yearly quarterly monthly weekly daily fortnight
+    semester term quarter century decade morning afternoon evening noon midnight weekday weekend deadline immediately
+    biannually biennially every once twice today tomorrow spring summer autumn winter fall""".split()
+)
+_ROLE_WORDS = frozenset(
+    stem(word)
+    for word in """chair chairperson director head manager officer dean office secretary supervisor board
+    committee registrar rector chancellor president minister administrator coordinator department team unit
+    council staff researcher applicant student employee author editor treasurer librarian auditor reviewer
+    panel member investigator professor doctor faculty finance bursar librarian vice-chancellor holder""".split()
+)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked. `stems` are unique, in order."""
+
+    text: str
+    stems: tuple[str, ...]
+    facts: Facts
+    kind: Kind
+
+
+def read_question(text: str) -> Question:
+    """The question read. `text` may be several lines: a follow-up with the question before it."""
+    kind = kind_of(text)
+    # 'committee meeting date': the words that name the kind are not looked for in the answer.
+    stems = tuple(dict.fromkeys(content_stems(text)))
+    return Question(text, stems, facts(text), kind)
+
+
+def kind_of(text: str) -> Kind:
+    """The kind of answer that the last sentence of the question asks for."""
+    plain = " ".join(text.lower().split())
+    for kind, pattern in _KINDS:
+        if pattern.search(plain):
+            return kind
+    return "any"
+
+
+def gives_kind(kind: Kind, text: str, asked: Facts) -> bool:
+    """Whether `text` holds something of this kind that the question did not say itself."""
+    found = facts(text)
+    new = found.values - asked.values
+    if kind in ("amount", "number"):
+        spoken = {"once", "twice", "one", "daily", "half", "no", "none"} & set(words(text))
+        return any(value.startswith(("num:", "pct:", "id:")) for value in new) or bool(spoken)
+    if kind == "time":
+        if any(value.startswith(("date:", "month:", "day:", "time:")) for value in new):
+            return True
+        years = {value for value in new if re.fullmatch(r"num:(1\d|20)\d\d", value)}
+        return bool(years) or bool(_TIME_WORDS & {stem(word) for word in words(text)})
+    if kind == "name":
+        names = (found.names | found.openers) - asked.names - asked.openers
+        return bool(names) or bool(_ROLE_WORDS & {stem(word) for word in words(text)})
+    return True
+
+
+def search_text(question: str, history: Sequence[str]) -> str:
+    """What to search for: the question, with the one before it if it cannot stand alone.
+
+    `history` holds the person's earlier questions, latest last. A question stands alone if it has
+    at least three telling words and does not begin as a continuation or point back with a pronoun.
+    """
+    if not history or not is_follow_up(question):
+        return question
+    return f"{history[-1]}\n{question}"
+
+
+def is_follow_up(question: str) -> bool:
+    plain = " ".join(question.lower().split())
+    if re.match(r"(?:and|but|or|so|also|then|what about|how about|why not|why\??$|for )\b", plain):
+        return True
+    has_pronoun = re.search(
+        r"\b(?:it|they|them|that|this|those|these|he|she|him|her|there|its|their)\b", plain
+    )
+    num_telling = len(set(content_stems(question)))
+    return num_telling == 0 or (has_pronoun is not None and num_telling <= 3)

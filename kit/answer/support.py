@@ -1,0 +1,153 @@
+"""Whether the passages support a generated sentence, and which of their sentences do.
+
+Knows no language model. Invariant: a sentence with a number, date, sum or name that its evidence
+does not hold is never supported, however alike the words and meanings are.
+"""
+
+# ruff: noqa: E501, SIM905 - word lists read better as text
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from kit.answer.calibration import COSINE_SHARE, PARTLY, SUPPORTED, WINDOW_COST
+from kit.answer.cite import Verdict
+from kit.answer.facts import Facts, facts, missing_names, missing_values
+from kit.answer.passages import Unit, rarity, span_text, unseen_rarity, windows
+from kit.answer.words import NEGATIONS, content_stems, words
+from kit.errors import EmbedError
+from kit.library.embed import Embedder
+
+UNSUPPORTED = Verdict("unsupported")
+_REFUSING = frozenset("prohibited forbidden excluded ineligible disallowed barred refused".split())
+_NOT_NEGATIONS = re.compile(
+    r"\b(?:no|not) (?:more|less|fewer|later|earlier|longer|sooner) than\b|\bnot exceed\w*\b|\bnot only\b"
+    r"|\bno\.? ?\d+|\bwithout (?:delay|exception)\b|\bwhether or not\b",
+    re.IGNORECASE,
+)
+_OPPOSITES = tuple(
+    (frozenset(left.split()), frozenset(right.split()))
+    for left, right in (
+        ("minimum least", "maximum most"),
+        ("before earlier", "after later"),
+        ("increase increases increased", "decrease decreases decreased reduce reduced"),
+        ("include includes included including", "exclude excludes excluded excluding except"),
+        ("open opens opened", "close closes closed"),
+        ("above over", "below under"),
+        ("mandatory required compulsory", "optional voluntary"),
+        ("earliest first", "latest last"),
+    )
+)
+
+
+class SupportCheck:
+    """Judges sentences against the units of one retrieval.
+
+    `vectors` are the units' embeddings, shape (len(units), dim), or None where there are none;
+    `embedder` embeds the sentence then.
+    """
+
+    def __init__(
+        self, units: Sequence[Unit], vectors: np.ndarray | None, embedder: Embedder | None
+    ) -> None:
+        self._units = list(units)
+        self._runs = list(windows(self._units))
+        self._place = {id(unit): i for i, unit in enumerate(self._units)}
+        self._vectors = vectors
+        self._embedder = embedder
+        self._rarity = rarity(self._units)
+        self._unseen = unseen_rarity(self._units)
+
+    def __call__(self, sentence: str) -> Verdict:
+        """The verdict with the smallest run of sentences that supports most."""
+        stems = frozenset(content_stems(sentence))
+        claimed = facts(sentence)
+        if not stems and not claimed.claims:
+            return UNSUPPORTED
+        cosines = self._cosines(sentence)
+        scored = sorted(
+            ((self._score(stems, run, cosines), -place) for place, run in enumerate(self._runs)),
+            reverse=True,
+        )
+        for score, place in scored:
+            if score < PARTLY:
+                break
+            run = self._runs[-place]
+            if not contradicts(sentence, stems, claimed, run):
+                return Verdict("supported" if score >= SUPPORTED else "partly", run)
+        return UNSUPPORTED
+
+    def score(self, sentence: str) -> float:
+        """The best score before the hard rules, 0 to 1; what the thresholds are set on."""
+        stems, cosines = frozenset(content_stems(sentence)), self._cosines(sentence)
+        return max((self._score(stems, run, cosines) for run in self._runs), default=0.0)
+
+    def _score(
+        self, stems: frozenset[str], run: Sequence[Unit], cosines: np.ndarray | None
+    ) -> float:
+        there = frozenset().union(*(unit.stems | unit.context_stems for unit in run))
+        covered = sum(self._weight(stem) for stem in stems & there)
+        coverage = covered / (sum(self._weight(stem) for stem in stems) or 1.0)
+        score = coverage - WINDOW_COST * (len(run) - 1)
+        if cosines is None:
+            return score
+        cosine = max(float(cosines[self._place[id(unit)]]) for unit in run)
+        return (1 - COSINE_SHARE) * score + COSINE_SHARE * max(0.0, cosine)
+
+    def _weight(self, stem: str) -> float:
+        return self._rarity.get(stem, self._unseen)
+
+    def _cosines(self, sentence: str) -> np.ndarray | None:
+        if self._vectors is None or self._embedder is None:
+            return None
+        try:
+            vector = self._embedder.embed_passages([sentence])[0]
+        except EmbedError:
+            self._vectors = None
+            return None
+        return np.asarray(self._vectors @ vector)  # (num_units,)
+
+
+def contradicts(sentence: str, stems: frozenset[str], claimed: Facts, run: Sequence[Unit]) -> bool:
+    """Whether a hard rule forbids that `run` supports the sentence.
+
+    Numbers and dates must stand in the run itself (or in its heading), names in its passage; a
+    denial needs a denial and an affirmation must not rest on one; opposites do not support another.
+    """
+    hit, text = run[0].hit, span_text(run)
+    label = f"{hit.document}\n{hit.place}"
+    if missing_values(claimed, facts(f"{text}\n{label}")):
+        return True
+    if missing_names(claimed, f"{hit.text}\n{label}"):
+        return True
+    return is_denied(sentence, stems, text) or has_opposite(sentence, text)
+
+
+def is_denied(sentence: str, stems: frozenset[str], evidence: str) -> bool:
+    """Whether one of the two denies what the other affirms."""
+    denials = [
+        clause
+        for clause in re.split(r"[;\n]|\bbut\b|(?<=[.!?])\s", evidence)
+        if is_negative(clause)
+    ]
+    about_it = [clause for clause in denials if stems & set(content_stems(clause))]
+    return bool(about_it) != is_negative(sentence)
+
+
+def is_negative(text: str) -> bool:
+    plain = _NOT_NEGATIONS.sub(" ", text.replace("’", "'"))
+    return any(
+        word in NEGATIONS or word in _REFUSING or word.endswith("n't") for word in words(plain)
+    )
+
+
+def has_opposite(sentence: str, evidence: str) -> bool:
+    """Whether the sentence says 'maximum' where the evidence says only 'minimum', and the like."""
+    said, there = set(words(sentence)), set(words(evidence))
+    return any(
+        (said & one and not there & one and there & other and not said & other)
+        for pair in _OPPOSITES
+        for one, other in (pair, pair[::-1])
+    )
