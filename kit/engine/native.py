@@ -1,0 +1,244 @@
+"""The one place that imports llama_cpp: the CPU variant, the log, weights, vocabulary and decoding.
+
+Knows the C API, not requests. Keeps one invariant: no model file reaches native code unless
+`read_gguf` accepted it, and nothing of llama.cpp is loaded before its CPU variant is chosen.
+"""
+
+from __future__ import annotations
+
+import collections
+import ctypes
+import functools
+import os
+import sys
+import threading
+from collections.abc import Sequence as Seq
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from kit.engine.gguf import GgufFile, read_gguf, split_paths
+from kit.engine.machine import available_memory
+from kit.engine.sampler import Sampler, Sampling
+from kit.engine.scheduler import MAX_STEP_TOKENS, Row
+from kit.errors import EngineError, MachineError, ModelError
+from kit.files import format_bytes
+
+_LOG_WARNING, _LOG_ERROR = 3, 4
+_THINK_MARKS = (b"<think>", b"</think>")
+_lock = threading.Lock()
+_last_errors: collections.deque[str] = collections.deque(maxlen=4)
+_keep_alive: list[Any] = []  # callbacks that native code holds pointers to
+
+
+@functools.cache
+def load_library(variant: Path | None, *, debug: bool = False) -> ModuleType:
+    """llama_cpp's C API with one CPU variant loaded into it; None = the one built in.
+
+    Raises: MachineError if the library or the variant cannot be loaded.
+    """
+    # Threads that wait should sleep soon: spinning ones starve the processes that share the cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    with _lock:
+        try:
+            from llama_cpp import llama_cpp as lib
+        except (ImportError, OSError, RuntimeError) as problem:
+            raise MachineError(
+                f"llama.cpp cannot be loaded: {problem}", hint="run scripts/up again to rebuild it"
+            ) from problem
+        callback = lib.llama_log_callback(functools.partial(_on_log, debug=debug))
+        _keep_alive.append(callback)
+        lib.llama_log_set(callback, ctypes.c_void_p(0))
+        if variant is not None:
+            _load_variant(Path(lib.__file__).parent / "lib", variant)
+        lib.llama_backend_init()
+        return lib  # type: ignore[no-any-return]
+
+
+def _load_variant(lib_folder: Path, variant: Path) -> None:
+    """Register a CPU variant. Only this file is the copy of ggml that libllama itself links."""
+    ggml = ctypes.CDLL(str(lib_folder / "libggml.so.0"))
+    ggml.ggml_backend_load.restype = ctypes.c_void_p
+    ggml.ggml_backend_load.argtypes = [ctypes.c_char_p]
+    if not ggml.ggml_backend_load(os.fsencode(variant)):
+        raise MachineError(f"the CPU variant {variant.name} cannot be loaded: {last_error()}")
+
+
+def _on_log(level: int, text: bytes, _user_data: Any, *, debug: bool) -> None:
+    line = text.decode("utf-8", errors="replace").rstrip()
+    if level == _LOG_ERROR and line:
+        _last_errors.append(line)
+    if line and (debug or level == _LOG_ERROR):
+        print(line, file=sys.stderr)
+
+
+def last_error() -> str:
+    """What native code complained about last."""
+    return "; ".join(_last_errors) or "no reason given"
+
+
+def require_memory(gguf: GgufFile, n_ctx: int, parallel: int) -> None:
+    """Refuse before loading what the kernel would kill after: weights and cache that cannot fit.
+
+    Raises: MachineError with both sizes.
+    """
+    heads = gguf.number("attention.head_count_kv", gguf.number("attention.head_count"))
+    head_dim = gguf.number("embedding_length") // max(1, gguf.number("attention.head_count", 1))
+    widths = [gguf.number(f"attention.{part}_length", head_dim) for part in ("key", "value")]
+    cache_bytes = 2 * gguf.number("block_count") * heads * sum(widths) * n_ctx * parallel
+    weight_bytes = sum(part.stat().st_size for part in split_paths(gguf.path))
+    if weight_bytes + cache_bytes > available_memory():
+        raise MachineError(
+            f"{gguf.path.name} needs {format_bytes(weight_bytes + cache_bytes)} of memory "
+            f"({format_bytes(weight_bytes)} weights, {format_bytes(cache_bytes)} context), "
+            f"{format_bytes(available_memory())} is free",
+            hint="use fewer tokens or conversations (--ctx 2048 --parallel 1) or a smaller model",
+        )
+
+
+class Model:
+    """Weights and vocabulary of one GGUF file."""
+
+    def __init__(self, lib: Any, path: Path) -> None:
+        """Raises: ModelError if any part of the file is damaged or llama.cpp refuses it."""
+        self.lib = lib
+        self.gguf, *_ = [read_gguf(part) for part in split_paths(path)]
+        params = lib.llama_model_default_params()
+        self.handle = lib.llama_model_load_from_file(os.fsencode(path), params)
+        if not self.handle:
+            raise ModelError(
+                f"llama.cpp cannot load {path.name}: {last_error()}",
+                hint="the file may be of a newer kind than this engine; see: kit model list",
+            )
+        if not lib.llama_model_has_decoder(self.handle):
+            raise ModelError(f"{path.name} is not a model that writes text")
+        self._vocab = lib.llama_model_get_vocab(self.handle)
+        self.n_vocab = lib.llama_vocab_n_tokens(self._vocab)
+        self.n_ctx_train = lib.llama_model_n_ctx_train(self.handle)
+        self.size_bytes = lib.llama_model_size(self.handle)
+        self.num_params = lib.llama_model_n_params(self.handle)
+
+    @functools.cached_property
+    def max_piece_bytes(self) -> int:
+        """The most bytes one token stands for; bounds the tokens of a text from below."""
+        return max(1, *(len(self._piece(token, special=True)) for token in range(self.n_vocab)))
+
+    @property
+    def bos(self) -> int | None:
+        """The token that a prompt must begin with, if this model wants one."""
+        token = self.lib.llama_vocab_bos(self._vocab)
+        return token if token >= 0 and self.lib.llama_vocab_get_add_bos(self._vocab) else None
+
+    def special_text(self, which: str) -> str:
+        """The text of the "bos" or "eos" token, for chat templates; empty if there is none."""
+        token = getattr(self.lib, f"llama_vocab_{which}")(self._vocab)
+        return self._piece(token, special=True).decode("utf-8", "replace") if token >= 0 else ""
+
+    def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
+        """Tokens of `text`, without any added at the ends.
+
+        With `parse_special` the text of a control token becomes that token: only for templates.
+        """
+        raw = text.encode("utf-8")
+        room = len(raw) + 16
+        buffer = (self.lib.llama_token * room)()
+        count = self.lib.llama_tokenize(
+            self._vocab, raw, len(raw), buffer, room, False, parse_special
+        )
+        if count < 0:
+            raise EngineError(f"a text of {len(raw)} bytes could not be tokenized")
+        return list(buffer[:count])
+
+    def piece(self, token: int) -> bytes:
+        """The bytes of a generated token. Control tokens have none, save the marks of reasoning."""
+        if self.is_control(token):
+            marked = self._piece(token, special=True)
+            return marked if marked in _THINK_MARKS else b""
+        return self._piece(token, special=False)
+
+    @functools.lru_cache(maxsize=65536)  # noqa: B019 - one model lives as long as its process
+    def _piece(self, token: int, *, special: bool) -> bytes:
+        room = 256
+        while True:
+            buffer = ctypes.create_string_buffer(room)
+            size = self.lib.llama_token_to_piece(self._vocab, token, buffer, room, 0, special)
+            if size >= 0:
+                return buffer.raw[:size]
+            room = -size
+
+    def is_end(self, token: int) -> bool:
+        return bool(self.lib.llama_vocab_is_eog(self._vocab, token))
+
+    def is_control(self, token: int) -> bool:
+        return bool(self.lib.llama_vocab_is_control(self._vocab, token))
+
+    def close(self) -> None:
+        self.lib.llama_model_free(self.handle)
+
+
+class Decoder:
+    """A context: one cache of keys and values per slot, and the batch that fills them."""
+
+    def __init__(self, model: Model, *, n_ctx: int, num_slots: int, n_threads: int) -> None:
+        """`n_ctx` is the context of one slot. Raises: EngineError if there is no memory for it."""
+        lib = model.lib
+        params = lib.llama_context_default_params()
+        params.n_ctx, params.n_seq_max = n_ctx * num_slots, num_slots
+        params.n_batch = params.n_ubatch = MAX_STEP_TOKENS + num_slots
+        params.n_outputs_max = num_slots
+        params.n_threads = params.n_threads_batch = n_threads
+        params.kv_unified = False  # attention then runs over one slot's tokens, not over all
+        params.no_perf = True
+        self._lib = lib
+        self.n_vocab = model.n_vocab
+        self.handle = lib.llama_init_from_model(model.handle, params)
+        if not self.handle:
+            raise EngineError(
+                f"no context of {n_ctx} tokens for {num_slots} conversations: {last_error()}",
+                hint="use fewer: --ctx 2048 --parallel 1",
+            )
+        self._memory = lib.llama_get_memory(self.handle)
+        self.max_rows = params.n_batch
+        self._batch = lib.llama_batch_init(self.max_rows, 0, 1)
+
+    @property
+    def n_ctx(self) -> int:
+        """Tokens one slot really has; llama.cpp rounds up."""
+        return int(self._lib.llama_n_ctx_seq(self.handle))
+
+    def decode(self, rows: Seq[Row]) -> None:
+        """Compute one batch. Raises: EngineError; the rows' slots must then be emptied."""
+        batch = self._batch
+        batch.n_tokens = len(rows)
+        for at, row in enumerate(rows):
+            batch.token[at], batch.pos[at] = row.token, row.position
+            batch.n_seq_id[at], batch.seq_id[at][0] = 1, row.slot
+            batch.logits[at] = row.is_output
+        status = self._lib.llama_decode(self.handle, batch)
+        if status != 0:
+            raise EngineError(f"llama.cpp could not compute a step ({status}): {last_error()}")
+
+    def logits(self, row: int) -> list[float]:
+        """The distribution after batch row `row`, shape (n_vocab,), before any scaling."""
+        pointer = self._lib.llama_get_logits_ith(self.handle, row)
+        return [pointer[i] for i in range(self.n_vocab)]
+
+    def keep(self, slot: int, num_tokens: int) -> int:
+        """Forget all but the first `num_tokens` of a slot; returns how many are left.
+
+        Models with a recurrent state cannot go back: for them it is all or nothing.
+        """
+        if self._lib.llama_memory_seq_rm(self._memory, slot, num_tokens, -1):
+            return num_tokens
+        self._lib.llama_memory_seq_rm(self._memory, slot, -1, -1)
+        return 0
+
+    def new_sampler(self, sampling: Sampling) -> Sampler:
+        return Sampler(self._lib, sampling)
+
+    def sample(self, sampler: Sampler, row: int) -> int:
+        return sampler.sample(self.handle, row)
+
+    def close(self) -> None:
+        self._lib.llama_batch_free(self._batch)
+        self._lib.llama_free(self.handle)
