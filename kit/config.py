@@ -27,6 +27,8 @@ class WebSettings:
     max_upload_mb: int = 200  # largest single file a person may load
     session_idle_minutes: int = 120  # signed out after this long without a request
     session_hours: int = 12  # signed out after this long in any case
+    certfile: str = ""  # path of a TLS certificate (PEM); with keyfile the page is https
+    keyfile: str = ""  # path of its private key
 
 
 @dataclass(frozen=True)
