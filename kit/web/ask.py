@@ -1,0 +1,218 @@
+"""Asking over HTTP: answers as server-sent events, and the conversations they belong to.
+
+Translates typed events to named ones. Invariant: a client that goes away cancels its answer, and
+the engine is free again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from kit.answer.answer import answer_question
+from kit.answer.conversations import Message
+from kit.answer.events import (
+    Draft,
+    Event,
+    Finished,
+    Notice,
+    ReasoningDelta,
+    Retrieved,
+    Waiting,
+    answer_to_json,
+)
+from kit.errors import KitError
+from kit.web.replies import InternalError, Kit, Person, Text, in_thread
+
+router = APIRouter(prefix="/api/v1")
+log = logging.getLogger("kit.web")
+KEEP_ALIVE_S = 10.0  # proxies close a stream that is silent for a minute
+MAX_QUESTION_CHARS = 20_000
+NAMES: dict[type, str] = {
+    Notice: "notice",
+    Retrieved: "retrieved",
+    Waiting: "waiting",
+    Draft: "draft",
+    ReasoningDelta: "reasoning",
+    Finished: "finished",
+}
+
+
+MessageId = Annotated[int, Path(ge=0, lt=1 << 63)]
+
+
+class _Body(BaseModel):
+    """An unknown field is an error, so a mistyped one never passes silently."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Question(_Body):
+    question: Text = Field(min_length=1, max_length=MAX_QUESTION_CHARS)
+    conversation_id: Text | None = None
+    collection: Text | None = None
+
+
+class Title(_Body):
+    title: Text = Field(max_length=500)
+
+
+class NewConversation(_Body):
+    title: Text | None = Field(default=None, max_length=500)
+
+
+class Feedback(_Body):
+    value: int = Field(ge=-1, le=1)
+
+
+@router.post("/ask")
+async def ask(services: Kit, person: Person, body: Question) -> StreamingResponse:
+    """The answer as it is made. With a conversation it is kept there; without one, nowhere."""
+    if body.collection is not None:  # so that a wrong name is a 404, not an event
+        await in_thread(services.library.visible_collection_ids, person.id, body.collection)
+    if body.conversation_id is None:
+        events = answer_question(
+            body.question,
+            history=(),
+            reader=person.id,
+            searcher=services.searcher,
+            engine=services.engine,
+            settings=services.config.answer,
+            collection=body.collection,
+        )
+    else:
+        await in_thread(services.conversations.messages, body.conversation_id, person.id)
+        events = services.chat.ask(
+            body.question,
+            owner_id=person.id,
+            conversation_id=body.conversation_id,
+            collection=body.collection,
+        )
+    headers = {"X-Accel-Buffering": "no"}  # nginx would hold the stream back
+    return StreamingResponse(event_stream(events), media_type="text/event-stream", headers=headers)
+
+
+async def event_stream(
+    events: AsyncIterator[Event], *, keep_alive_s: float = KEEP_ALIVE_S
+) -> AsyncIterator[str]:
+    """Server-sent events, a comment now and then while nothing happens; errors are events too."""
+    iterator = aiter(events)
+    step: asyncio.Future[Event] | None = None
+    try:
+        while True:
+            step = step or asyncio.ensure_future(anext(iterator))
+            done, _ = await asyncio.wait({step}, timeout=keep_alive_s)
+            if not done:
+                yield ": still here\n\n"
+                continue
+            event, step = step.result(), None
+            yield event_text(NAMES[type(event)], event_json(event))
+    except StopAsyncIteration:
+        return
+    except KitError as problem:
+        yield event_text("error", {"error": problem.as_dict()})
+    except Exception:
+        log.exception("an answer failed")
+        yield event_text("error", {"error": InternalError().as_dict()})
+    finally:
+        await _end(iterator, step)
+
+
+async def _end(iterator: AsyncIterator[Event], step: asyncio.Future[Event] | None) -> None:
+    """The answer's generator is closed, so that the engine's stream is."""
+    if step is not None and not step.done():
+        step.cancel()
+        with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration, KitError):
+            await step
+    if hasattr(iterator, "aclose"):
+        await iterator.aclose()
+
+
+def event_text(name: str, data: object) -> str:
+    """One server-sent event; JSON holds no line break, so the data is one line."""
+    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
+
+
+def event_json(event: Event) -> dict[str, Any]:
+    return answer_to_json(event.answer) if isinstance(event, Finished) else asdict(event)
+
+
+@router.get("/conversations")
+async def list_conversations(
+    services: Kit, person: Person, q: Annotated[Text, Query(max_length=500)] = ""
+) -> dict[str, Any]:
+    """The person's conversations, latest first."""
+    found = await in_thread(services.conversations.list, person.id, q)
+    return {"conversations": [asdict(conversation) for conversation in found]}
+
+
+@router.post("/conversations", status_code=201)
+async def create_conversation(
+    services: Kit, person: Person, body: NewConversation | None = None
+) -> dict[str, Any]:
+    """A new conversation."""
+    title = body.title if body and body.title else None
+    made = await in_thread(
+        services.conversations.create, person.id, *([title] if title is not None else [])
+    )
+    return {"conversation": asdict(made)}
+
+
+@router.get("/conversations/{conversation_id}")
+async def show_conversation(services: Kit, person: Person, conversation_id: str) -> dict[str, Any]:
+    """A conversation and its messages."""
+    conversation = await in_thread(services.conversations.get, conversation_id, person.id)
+    messages = await in_thread(services.conversations.messages, conversation_id, person.id)
+    return {
+        "conversation": asdict(conversation),
+        "messages": [message_json(message) for message in messages],
+    }
+
+
+@router.patch("/conversations/{conversation_id}")
+async def rename_conversation(
+    services: Kit, person: Person, conversation_id: str, body: Title
+) -> dict[str, Any]:
+    """The conversation has this title."""
+    await in_thread(services.conversations.rename, conversation_id, body.title, person.id)
+    renamed = await in_thread(services.conversations.get, conversation_id, person.id)
+    return {"conversation": asdict(renamed)}
+
+
+@router.delete("/conversations/{conversation_id}")
+async def delete_conversation(
+    services: Kit, person: Person, conversation_id: str
+) -> dict[str, str]:
+    """The conversation and its messages are gone."""
+    await in_thread(services.conversations.delete, conversation_id, person.id)
+    return {"removed": conversation_id}
+
+
+@router.post("/messages/{message_id}/feedback")
+async def give_feedback(
+    services: Kit, person: Person, message_id: MessageId, body: Feedback
+) -> dict[str, int]:
+    """The answer is marked good (1), bad (-1) or not at all (0)."""
+    await in_thread(services.conversations.set_feedback, message_id, person.id, body.value)
+    return {"value": body.value}
+
+
+def message_json(message: Message) -> dict[str, Any]:
+    return {
+        "id": message.id,
+        "role": message.role,
+        "state": message.state,
+        "text": message.text,
+        "answer": answer_to_json(message.answer) if message.answer else None,
+        "feedback": message.feedback,
+        "created_at": message.created_at,
+    }

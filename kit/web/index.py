@@ -1,0 +1,109 @@
+"""The dense index of this process: opened and kept up to date in the background.
+
+Knows threads and timing, nothing of Chroma or of what vectors mean. Invariant: the page never waits
+for it; until it is ready, search finds nothing here and the lexical half answers.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from kit.errors import KitError
+
+log = logging.getLogger("kit.web")
+FOLLOW_EVERY_S = 1.0
+RETRY_AFTER_S = 5.0
+
+
+class Index(Protocol):
+    """What kit.library.vectors.VectorIndex offers."""
+
+    @property
+    def is_ready(self) -> bool: ...
+
+    @property
+    def state(self) -> str: ...
+
+    def follow(self) -> object: ...
+
+    def search(
+        self, vector: np.ndarray, collection_ids: Sequence[int], limit: int
+    ) -> list[tuple[int, float]]: ...
+
+
+class FollowedIndex:
+    """An index that a thread opens with `open_index` and then keeps at the end of the change log.
+
+    `open_index` returns None as long as it cannot know which model made the vectors.
+    """
+
+    def __init__(
+        self, open_index: Callable[[], Index | None], *, every_s: float = FOLLOW_EVERY_S
+    ) -> None:
+        self._open_index = open_index
+        self._every_s = every_s
+        self._index: Index | None = None
+        self._problem = ""
+        self._wake = threading.Event()
+        self._is_stopping = False
+        self._thread = threading.Thread(target=self._run, name="index", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop following; returns when the thread is done with the index."""
+        self._is_stopping = True
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=10)
+
+    def wake(self) -> None:
+        """Follow the change log now rather than within a second."""
+        self._wake.set()
+
+    @property
+    def is_ready(self) -> bool:
+        return self._index is not None and self._index.is_ready
+
+    @property
+    def state(self) -> str:
+        """For people and /health: 'waiting', 'opening', the index's own words, or the problem."""
+        if self._problem:
+            return self._problem
+        return self._index.state if self._index else "waiting"
+
+    def search(
+        self, vector: np.ndarray, collection_ids: Sequence[int], limit: int
+    ) -> list[tuple[int, float]]:
+        """(chunk id, cosine), best first; empty until the index is open."""
+        return self._index.search(vector, collection_ids, limit) if self._index else []
+
+    def _run(self) -> None:
+        while not self._is_stopping:
+            try:
+                self._step()
+                self._problem = ""
+            except KitError as problem:
+                self._complain(problem.message)
+            except Exception:  # Chroma raises anything, and a bad index must not end the thread
+                log.exception("the dense index failed")
+                self._complain("failed, trying again; see logs/web.log")
+            self._wake.wait(RETRY_AFTER_S if self._problem else self._every_s)
+            self._wake.clear()
+
+    def _step(self) -> None:
+        if self._index is None:
+            self._index = self._open_index()
+        if self._index is not None:
+            self._index.follow()
+
+    def _complain(self, problem: str) -> None:
+        if problem != self._problem:
+            log.warning("dense index: %s", problem)
+        self._problem = problem

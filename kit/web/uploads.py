@@ -1,0 +1,176 @@
+"""Loading documents over HTTP: multipart bodies into the library, never held in memory.
+
+Knows multipart and limits, not what becomes of a document. Invariant: a file over the limit is
+refused while it arrives, not after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+from starlette.datastructures import FormData, Headers, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect
+
+from kit.errors import KitError, UsageError
+from kit.files import explain_os_errors, format_bytes, require_space
+from kit.people import audit
+from kit.people.accounts import User
+from kit.web.gate import TooLarge, status_of
+from kit.web.limits import drain
+from kit.web.replies import Kit, Person, document_json, in_thread
+from kit.web.services import Services
+
+router = APIRouter()
+MAX_FILES = 200
+MAX_NAME_CHARS = 500
+
+
+class _LimitedParser(MultiPartParser):
+    """Spools files to disk as Starlette does, and stops at a file that is too large."""
+
+    def __init__(
+        self, headers: Headers, stream: AsyncGenerator[bytes, None], max_bytes: int
+    ) -> None:
+        super().__init__(headers, stream, max_files=MAX_FILES, max_fields=10)
+        self._max_bytes = max_bytes
+        self._num_bytes = 0
+
+    def on_part_begin(self) -> None:
+        self._num_bytes = 0
+        super().on_part_begin()
+
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        self._num_bytes += end - start
+        if self._num_bytes > self._max_bytes:
+            raise _FileTooLarge
+        super().on_part_data(data, start, end)
+
+
+class _FileTooLarge(Exception):
+    pass
+
+
+@router.post("/api/v1/documents")
+async def add_documents(request: Request, services: Kit, person: Person) -> JSONResponse:
+    """Documents that are stored durably when this answers; a worker reads them afterwards.
+
+    Multipart: one or more `file`, and `collection` (default 'library'), `private` ('true' for a
+    collection of one's own). One file that is refused does not stop the others.
+    """
+    max_bytes = services.config.web.max_upload_mb << 20
+    async with _parsed(request, services, max_bytes) as form:
+        files = [item for item in form.getlist("file") if isinstance(item, UploadFile)]
+        if not files:
+            raise UsageError("no file was sent", hint="send one or more fields named 'file'")
+        collection = _text_field(form, "collection") or "library"
+        is_private = _text_field(form, "private").lower() in ("1", "true", "yes", "on")
+        added, problems = [], []
+        for file in files:
+            try:
+                added.append(await _add(services, person, file, collection, is_private, max_bytes))
+            except KitError as problem:
+                problems.append((file.filename or "", problem))
+    if added:
+        services.wake_worker()
+    elif len(problems) == 1:
+        raise problems[0][1]
+    return JSONResponse(
+        {
+            "documents": added,
+            "problems": [{"name": name, "error": p.as_dict()} for name, p in problems],
+        },
+        201 if added else status_of(problems[0][1]),
+    )
+
+
+async def _add(
+    services: Services,
+    person: User,
+    file: UploadFile,
+    collection: str,
+    is_private: bool,
+    max_bytes: int,
+) -> dict[str, Any]:
+    name = clean_name(file.filename or "")
+    record = await in_thread(
+        services.library.add,
+        file.file,
+        name,
+        added_by=person.id,
+        collection=collection,
+        is_private=is_private,
+        max_bytes=max_bytes,
+    )
+    if not record.is_duplicate:
+        await in_thread(audit.record, services.database, person.id, "document.add", record.id, name)
+    return document_json(record)
+
+
+class _parsed:
+    """The form of a request, its spooled files closed at the end."""
+
+    def __init__(self, request: Request, services: Services, max_bytes: int) -> None:
+        self._request, self._services, self._max_bytes = request, services, max_bytes
+        self._form = FormData()
+
+    async def __aenter__(self) -> FormData:
+        if not self._request.headers.get("content-type", "").startswith("multipart/form-data"):
+            raise UsageError(
+                "the request is no multipart form", hint="send the file as a field named 'file'"
+            )
+        folder = self._services.config.home / "tmp"
+        length = int(self._request.headers.get("content-length") or 0)
+        require_space(folder, 2 * length)  # spooled once, stored once
+        parser = _LimitedParser(self._request.headers, self._request.stream(), self._max_bytes)
+        try:
+            with explain_os_errors(folder):
+                self._form = await parser.parse()
+        except _FileTooLarge:
+            _close_spooled(parser)
+            await drain(self._request.receive)
+            raise TooLarge(
+                f"a file is larger than {format_bytes(self._max_bytes)}",
+                hint="split it, or let the administrator raise web.max_upload_mb",
+            ) from None
+        except MultiPartException as problem:
+            raise UsageError(f"the form cannot be read: {problem.message}") from None
+        except ClientDisconnect:
+            _close_spooled(parser)
+            raise UsageError("the sender went away") from None
+        return self._form
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._form.close()
+
+
+def _close_spooled(parser: MultiPartParser) -> None:
+    """Starlette closes what it spooled only for its own errors."""
+    for file in parser._files_to_close_on_error:
+        file.close()
+
+
+def _text_field(form: FormData, name: str) -> str:
+    value = form.get(name, "")
+    if not isinstance(value, str) or len(value) > 200 or not value.isprintable():
+        raise UsageError(f"the field {name!r} is not right")
+    return value.strip()
+
+
+def clean_name(name: str) -> str:
+    """The name people will see: a file's name, or its path inside an added folder.
+
+    Threat: a name that leaves its folder, misleads by control characters or breaks a header.
+    Raises: UsageError for a name that is nothing but that.
+    """
+    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+    cleaned = "/".join("".join(c for c in part if c.isprintable()).strip() for part in parts)
+    cleaned = cleaned.strip("/")
+    if not cleaned:
+        raise UsageError("a file has no name")
+    if len(cleaned) > MAX_NAME_CHARS:
+        raise UsageError(f"a file's name is longer than {MAX_NAME_CHARS} characters")
+    return cleaned

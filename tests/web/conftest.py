@@ -1,0 +1,230 @@
+"""A web application over fakes: a library in memory, an engine from a script, people we know."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Any
+
+import httpx
+import pytest
+
+from kit.answer.chat import Chat
+from kit.answer.conversations import Conversations
+from kit.answer.retrieve import SearchResult
+from kit.config import Config, WebSettings
+from kit.database import Database
+from kit.errors import NotFound, UsageError
+from kit.library.documents import DocumentRecord, Hit, ParsedDocument, Section
+from kit.people.sign_in import SignIn
+from kit.people.throttle import Throttle
+from kit.testing import FakeEmbedder, FakeEngine
+from kit.web.gate import Gate
+from kit.web.index import FollowedIndex
+from kit.web.services import Services, open_people
+from kit.web.shell import build_shell
+
+PASSWORD = "four quiet green herons"
+TOKEN = "t" * 43
+PAGES = ("Travel begins with a form.", "Per diem is 80 euro <b>a day</b> & no more.", "The end.")
+
+
+class FakeLibrary:
+    """Documents in memory: text 'PAGES' for every one, private to `owner_id` if set."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.documents: dict[str, DocumentRecord] = {}
+
+    def add(
+        self,
+        stream: IO[bytes],
+        name: str,
+        *,
+        added_by: str,
+        collection: str = "library",
+        is_private: bool = False,
+        max_bytes: int | None = None,
+    ) -> DocumentRecord:
+        data = stream.read()
+        sha256 = hashlib.sha256(data).hexdigest()
+        made = DocumentRecord(
+            id=f"d{len(self.documents) + 1}", name=name, collection=collection,
+            owner_id=added_by if is_private else None, sha256=sha256, size_bytes=len(data),
+            state="indexed", error=None, hint=None, notes=(), num_pages=len(PAGES), num_chunks=3,
+            title=None, created_at="2026-11-21T10:00:00Z",
+        )  # fmt: skip
+        for there in self.documents.values():
+            if (there.sha256, there.name, there.collection) == (sha256, name, collection):
+                return replace(there, is_duplicate=True)
+        self.documents[made.id] = made
+        (self.folder / made.id).write_bytes(data)
+        return made
+
+    def get(self, document_id: str, reader: str) -> DocumentRecord:
+        found = self.documents.get(document_id)
+        if found is None or found.owner_id not in (None, reader):
+            raise NotFound("there is no such document")
+        return found
+
+    def list(self, reader: str, collection: str | None = None) -> list[DocumentRecord]:
+        self.visible_collection_ids(reader, collection)
+        return [d for d in self.documents.values() if d.owner_id in (None, reader)]
+
+    def collections(self, reader: str) -> Any:
+        return [("library", False, len(self.list(reader)))]
+
+    def visible_collection_ids(self, reader: str, collection: str | None = None) -> Any:
+        if collection not in (None, "library"):
+            raise NotFound("there is no such collection")
+        return [1]
+
+    def remove(self, document_id: str, reader: str, *, is_admin: bool = False) -> None:
+        self.get(document_id, reader)
+        del self.documents[document_id]
+
+    def retry(self, document_id: str, reader: str) -> None:
+        self.get(document_id, reader)
+
+    def original(self, document_id: str, reader: str) -> Path:
+        self.get(document_id, reader)
+        return self.folder / document_id
+
+    def text(self, document_id: str, reader: str) -> ParsedDocument:
+        self.get(document_id, reader)
+        sections, start = [], 0
+        for number, text in enumerate(PAGES, start=1):
+            sections.append(Section("page", f"page {number}", start, start + len(text), number))
+            start += len(text) + 1
+        return ParsedDocument("\n".join(PAGES), tuple(sections), num_pages=len(PAGES))
+
+    def counts(self, reader: str) -> dict[str, int]:
+        return {"indexed": len(self.list(reader))}
+
+
+class FakeSearcher:
+    """Finds page 2 of every document that the reader may see."""
+
+    embedder = FakeEmbedder()
+
+    def __init__(self, library: FakeLibrary) -> None:
+        self._library = library
+
+    async def search(self, query: str, *, reader: str, top_k: int, **_: Any) -> SearchResult:
+        start = len(PAGES[0]) + 1
+        hits = [
+            Hit(rank, 1.0, rank, d.id, d.name, 2, "page 2", start, start + len(PAGES[1]), PAGES[1], 9)
+            for rank, d in enumerate(self._library.list(reader), start=1)
+        ]
+        return SearchResult(tuple(hits[:top_k]))
+
+
+def make_services(home: Path, database: Database, host: str = "127.0.0.1") -> Services:
+    config = Config(home=home, web=WebSettings(host=host, max_upload_mb=1))
+    (home / "tmp").mkdir(exist_ok=True)
+    (home / "originals").mkdir(exist_ok=True)
+    library: Any = FakeLibrary(home / "originals")
+    searcher: Any = FakeSearcher(library)
+    engine = FakeEngine("Per diem is 80 euro a day.")
+    conversations = Conversations(database)
+    accounts, sessions = open_people(config, database)
+    return Services(
+        config=config,
+        database=database,
+        library=library,
+        index=FollowedIndex(lambda: None),
+        searcher=searcher,
+        engine=engine,
+        conversations=conversations,
+        chat=Chat(conversations, searcher, engine, config.answer),
+        accounts=accounts,
+        sessions=sessions,
+        sign_in=SignIn(database, accounts, sessions, Throttle(database)),
+        token=TOKEN,
+    )
+
+
+class Browser:
+    """A client that behaves as a browser on the page does: origin and cookies."""
+
+    def __init__(self, app: Gate, base: str, address: str = "10.0.0.9") -> None:
+        self.base = base
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False, client=(address, 40_000))  # type: ignore[arg-type]
+        self.client = httpx.AsyncClient(transport=transport, base_url=base)
+
+    async def request(self, method: str, path: str, **rest: Any) -> httpx.Response:
+        headers = {"origin": self.base} | rest.pop("headers", {})
+        headers = {name: value for name, value in headers.items() if value is not None}
+        return await self.client.request(method, path, headers=headers, **rest)
+
+    async def get(self, path: str, **rest: Any) -> httpx.Response:
+        return await self.request("GET", path, **rest)
+
+    async def post(self, path: str, **rest: Any) -> httpx.Response:
+        return await self.request("POST", path, **rest)
+
+    async def sign_in(self, name: str, password: str = PASSWORD, **rest: Any) -> httpx.Response:
+        return await self.post("/sign-in", data={"name": name, "password": password, **rest})
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def services(home: Path, database: Database) -> Services:
+    """A kit on loopback."""
+    return make_services(home, database)
+
+
+@pytest.fixture
+def shared(home: Path, database: Database) -> Services:
+    """A kit for a network, with ana and ben, and boss the administrator."""
+    made = make_services(home, database, host="10.0.0.1")
+    made.accounts.add("ana", PASSWORD)
+    made.accounts.add("ben", PASSWORD)
+    made.accounts.add("boss", PASSWORD, role="admin")
+    return made
+
+
+@pytest.fixture
+async def local(services: Services) -> AsyncIterator[Browser]:
+    """The page of the loopback kit."""
+    browser = Browser(build_shell(services), "http://127.0.0.1:7860", "127.0.0.1")
+    async with browser.client:
+        yield browser
+
+
+@pytest.fixture
+def open_browser(shared: Services) -> Iterator[Callable[[], Browser]]:
+    """Makes browsers of different people on one kit for a network."""
+    app = build_shell(shared)
+    yield lambda: Browser(app, "http://kit.example.org:7860")
+
+
+@pytest.fixture
+async def ana(open_browser: Callable[[], Browser]) -> Browser:
+    browser = open_browser()
+    assert (await browser.sign_in("ana")).status_code == 303
+    return browser
+
+
+@pytest.fixture
+async def ben(open_browser: Callable[[], Browser]) -> Browser:
+    browser = open_browser()
+    assert (await browser.sign_in("ben")).status_code == 303
+    return browser
+
+
+@pytest.fixture
+def file() -> Callable[..., dict[str, Any]]:
+    """The parts of an upload form with one file."""
+
+    def make(name: str = "policy.pdf", data: bytes = b"%PDF-1.4 a policy") -> dict[str, Any]:
+        return {"files": {"file": (name, io.BytesIO(data))}}
+
+    return make
