@@ -1,1 +1,1 @@
-"""The command line: one module per command group, a few lines per command."""
+"""The command line: one module per command group, translating and deciding nothing."""

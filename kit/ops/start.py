@@ -38,11 +38,12 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Voice:
-    """How a start speaks: `say` status, `ready` the address, once; `progress` of downloads."""
+    """How a start speaks: status, the address once, progress of downloads and its end."""
 
     say: Callable[[str], None]
     ready: Callable[[str], None]
     progress: Progress
+    done: Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ def run_kit(
             find_chat_file(home, config.engine.model)  # a damaged file is named before any fetch
         if is_first_run_allowed:
             fetch_starters(config, say=voice.say, on_progress=voice.progress)
+            voice.done()
         if not config.engine.url:
             _prepare_engine(config, voice)
         if with_samples:

@@ -7,6 +7,9 @@ interrupted first run goes on where it stopped. Invariant: what a person removed
 from __future__ import annotations
 
 import dataclasses
+import os
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from kit import __version__
 from kit.config import Config
 from kit.database import Database
 from kit.errors import EngineError, MachineError, ModelError, NotFound
+from kit.files import explain_os_errors, fsync_folder
 from kit.supply.catalog import STARTER_CHAT, STARTER_EMBEDDING, find_card
 from kit.supply.fetch import Progress, pull
 from kit.supply.store import (
@@ -23,7 +27,6 @@ from kit.supply.store import (
     find_damage,
     find_installed,
     model_folder,
-    model_path,
     write_record,
 )
 
@@ -31,8 +34,6 @@ Say = Callable[[str], None]
 STARTER_TYPES = ("Q4_0", "Q4_K_M", "Q8_0")
 SAMPLES_COLLECTION = "samples"
 SAMPLES_KEY = "samples.added"
-TYPICAL_PROMPT_TOKENS = 1000
-TYPICAL_ANSWER_TOKENS = 150
 
 
 def needed_models(config: Config) -> list[str]:
@@ -84,55 +85,62 @@ def prepare_chat_model(home: Path, *, say: Say) -> None:
 
 
 def choose_fastest(home: Path, model: InstalledModel) -> InstalledModel:
-    """Measure STARTER_TYPES and the arrived type, make the fastest one the active file."""
+    """Measure STARTER_TYPES and the type it arrived in; the fastest one is the active file.
+
+    The measurements are kept with the model. Raises: EngineError, MachineError, DiskFull.
+    """
+    from kit.engine.gguf import read_gguf
     from kit.engine.machine import cpu_name
-    from kit.engine.quantize import measure_types
+    from kit.engine.quantize import fastest, measure_types
 
     source = model_folder(home, model.name) / model.files[0].path
-    types = tuple(dict.fromkeys((_arrived_type(source), *STARTER_TYPES)))
-    measured = tuple(
-        TypeSpeed(one.quant_type, one.prefill_tok_per_s, one.decode_tok_per_s)
-        for one in measure_types(source, types, home / "tmp")
+    arrived = read_gguf(source).type_name
+    types = tuple(dict.fromkeys((arrived, *STARTER_TYPES)))
+    work = home / "tmp" / f"measure-{model.name}"  # an interrupted run finds its files here
+    measured = measure_types(source, types, work, home=home)
+    best = fastest(measured)
+    if best.type_name == arrived:
+        model = dataclasses.replace(model, active=source.name, quant_type=arrived)
+    else:
+        model = adopt_file(home, model, best.path, best.type_name)
+    shutil.rmtree(work)
+    speeds = tuple(
+        TypeSpeed(m.type_name, round(m.prefill_tok_per_s, 1), round(m.decode_tok_per_s, 1))
+        for m in measured
     )
-    fastest = min(measured, key=typical_answer_s)
-    changed = use_type(home, model, fastest.quant_type)
-    return write_record(
-        home, dataclasses.replace(changed, measured=measured, measured_on=cpu_name())
-    )
+    return write_record(home, dataclasses.replace(model, measured=speeds, measured_on=cpu_name()))
 
 
-def typical_answer_s(speed: TypeSpeed) -> float:
-    """Seconds for a prompt of 1,000 tokens and an answer of 150: what a person waits for."""
-    return (
-        TYPICAL_PROMPT_TOKENS / speed.prefill_tok_per_s
-        + TYPICAL_ANSWER_TOKENS / speed.decode_tok_per_s
-    )
+def adopt_file(home: Path, model: InstalledModel, path: Path, quant_type: str) -> InstalledModel:
+    """The model runs from that file, which is moved into its folder; what arrived stays too."""
+    folder = model_folder(home, model.name)
+    destination = folder / quantized_name(model.files[0].path, quant_type)
+    with explain_os_errors(destination):
+        os.replace(path, destination)
+        fsync_folder(folder)
+    return add_file(home, model, destination, quant_type)
 
 
 def use_type(home: Path, model: InstalledModel, quant_type: str) -> InstalledModel:
-    """The model runs in that type; the file it arrived as is kept as the source.
-
-    Raises: ModelError, EngineError, DiskFull.
-    """
+    """The model runs in that type. Raises: UsageError, ModelError, EngineError, DiskFull."""
+    from kit.engine.gguf import read_gguf
     from kit.engine.quantize import quantize
 
     folder = model_folder(home, model.name)
     source = folder / model.files[0].path
-    arrived = _arrived_type(source)
-    if quant_type == arrived:
-        return write_record(
-            home, dataclasses.replace(model, active=model.files[0].path, quant_type=arrived)
-        )
-    stem = source.name.removesuffix(".gguf").removesuffix(arrived).rstrip(".-_")
-    destination = folder / f"{stem}.{quant_type}.gguf"
-    quantize(source, destination, quant_type)
+    if read_gguf(source).type_name == quant_type:
+        changed = dataclasses.replace(model, active=model.files[0].path, quant_type=quant_type)
+        return write_record(home, changed)
+    destination = folder / quantized_name(source.name, quant_type)
+    quantize(source, destination, quant_type, home=home)
     return add_file(home, model, destination, quant_type)
 
 
-def _arrived_type(source: Path) -> str:
-    from kit.engine.gguf import read_gguf
-
-    return read_gguf(source).type_name
+def quantized_name(name: str, quant_type: str) -> str:
+    """'Office-8B-F16.gguf', 'Q4_0' -> 'Office-8B-Q4_0.gguf'; appended where no type is named."""
+    stem = name.removesuffix(".gguf")
+    known = re.fullmatch(r"(.+[.-])(I?Q\d\w*|B?F16|F32)", stem, re.IGNORECASE)
+    return f"{known[1] if known else stem + '.'}{quant_type}.gguf"
 
 
 def add_samples(home: Path, database: Database, *, say: Say) -> None:
@@ -152,8 +160,3 @@ def add_samples(home: Path, database: Database, *, say: Say) -> None:
             "INSERT OR REPLACE INTO settings VALUES (?, ?)", (SAMPLES_KEY, __version__)
         )
     say(f"added {len(paths)} sample documents (collection {SAMPLES_COLLECTION})")
-
-
-def starter_path(home: Path) -> Path:
-    """The starter chat model's active file."""
-    return model_path(home, find_installed(home, STARTER_CHAT))

@@ -1,0 +1,215 @@
+"""kit model: the models that are installed and those the kit knows."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kit.cli import options
+from kit.cli.output import emit, meter, say, table
+from kit.config import load_config
+from kit.errors import ModelError, UsageError
+
+if TYPE_CHECKING:
+    from kit.supply.catalog import ModelCard
+    from kit.supply.store import InstalledModel
+
+app = typer.Typer(help="The models: which there are, and how they get here.")
+
+Name = Annotated[str, typer.Argument(help="The model's name.", metavar="NAME")]
+QuantType = Annotated[
+    str | None, typer.Option("--type", help="Quantization type, for example Q4_K_M.")
+]
+
+
+@app.command("list")
+def list_models(home: options.HomeOption = None, is_json: options.JsonOption = False) -> None:
+    """List the installed models and those that can be had."""
+    from kit.files import format_bytes
+    from kit.supply.catalog import load_catalog
+    from kit.supply.store import list_installed
+
+    installed = {model.name: model for model in list_installed(load_config(home=home).home)}
+    cards = load_catalog()
+    if is_json:
+        emit({"models": [_json(n, installed, cards) for n in sorted({*installed, *cards})]})
+        return
+    rows: list[tuple[object, ...]] = []
+    for name in sorted({*installed, *cards}, key=lambda name: (name not in installed, name)):
+        model, card = installed.get(name), cards.get(name)
+        kind = model.kind if model else card.kind if card else ""
+        state = f"installed {model.quant_type}".strip() if model else _how_to_get(card)
+        size = format_bytes(model.size_bytes) if model else None
+        licence = model.licence if model else card.licence if card else ""
+        rows.append((name, kind, state, size, licence))
+    table(rows, ("NAME", "KIND", "STATE", "SIZE", "LICENCE"))
+
+
+def _how_to_get(card: ModelCard | None) -> str:
+    return "kit model pull" if card and card.can_pull else "kit model import"
+
+
+def _json(
+    name: str, installed: dict[str, InstalledModel], cards: dict[str, ModelCard]
+) -> dict[str, Any]:
+    model, card = installed.get(name), cards.get(name)
+    return {
+        "name": name,
+        "installed": asdict(model) if model else None,
+        "card": asdict(card) if card else None,
+    }
+
+
+@app.command()
+def show(name: Name, home: options.HomeOption = None, is_json: options.JsonOption = False) -> None:
+    """Show what is known about a model."""
+    from kit.supply.catalog import find_card, load_catalog
+    from kit.supply.store import list_installed
+
+    installed = {model.name: model for model in list_installed(load_config(home=home).home)}
+    cards = load_catalog()
+    if name not in installed:
+        find_card(name)  # names the nearest one if there is none
+    record = _json(name, installed, cards)
+    if is_json:
+        emit(record)
+        return
+    for part in ("card", "installed"):
+        print(f"{part}:" if record[part] else f"{part}: no")
+        for key, value in (record[part] or {}).items():
+            if key in ("files", "measured"):
+                for entry in value:
+                    print(f"  {key:<18} {'  '.join(map(str, entry.values()))}")
+            elif value not in (None, "", (), []):
+                print(f"  {key:<18} {value if not isinstance(value, tuple) else ', '.join(value)}")
+    if name in cards and (needed := cards[name].needed_bytes(8192)):
+        from kit.files import format_bytes
+
+        print(f"memory for one conversation of 8,192 tokens: about {format_bytes(needed)}")
+
+
+@app.command()
+def pull(name: Name, home: options.HomeOption = None, is_json: options.JsonOption = False) -> None:
+    """Fetch a model, checked against its card. Needs the network; nothing else does."""
+    from kit.supply import fetch
+    from kit.supply.catalog import find_card
+
+    with meter() as shown:
+        model = fetch.pull(load_config(home=home).home, find_card(name), on_progress=shown.show)
+    _print(model, "installed", is_json)
+
+
+@app.command("import")
+def import_model(
+    path: Annotated[Path, typer.Argument(help="A GGUF file.", metavar="PATH")],
+    name: Annotated[str, typer.Option("--name", help="The name it gets.")],
+    quant_type: QuantType = None,
+    replace: Annotated[bool, typer.Option("--replace", help="In place of the one there.")] = False,
+    home: options.HomeOption = None,
+    is_json: options.JsonOption = False,
+) -> None:
+    """Install a GGUF file that is already here; with --type also in another quantization."""
+    from kit.engine.quantize import file_type
+    from kit.ops.starter import use_type
+    from kit.supply.store import import_gguf
+
+    folder = load_config(home=home).home
+    wanted = _checked_type(quant_type)
+    with meter() as shown:
+
+        def progress(done: int, total: int) -> None:
+            shown.show(f"copying {path.name}", done, total)
+
+        model = import_gguf(folder, path, name, replace=replace, on_progress=progress)
+    if wanted and wanted != model.quant_type:
+        file_type(wanted)
+        say(f"quantizing to {wanted}")
+        model = use_type(folder, model, wanted)
+    _print(model, "installed", is_json)
+
+
+def _checked_type(quant_type: str | None) -> str | None:
+    """The type in capitals. Raises UsageError for one that llama.cpp does not know."""
+    from kit.engine.quantize import file_type
+
+    if quant_type is None:
+        return None
+    file_type(quant_type)
+    return quant_type.upper()
+
+
+@app.command()
+def quantize(
+    name: Name,
+    quant_type: QuantType = None,
+    home: options.HomeOption = None,
+    is_json: options.JsonOption = False,
+) -> None:
+    """Run a chat model in another quantization type; without --type the fastest one here."""
+    from kit.ops.starter import choose_fastest, use_type
+    from kit.supply.store import find_installed, require_whole
+
+    folder = load_config(home=home).home
+    wanted = _checked_type(quant_type)
+    model = find_installed(folder, name)
+    if model.kind != "chat":
+        raise UsageError(f"{name} is an embedding model; only chat models are quantized")
+    require_whole(folder, model)
+    if wanted:
+        say(f"quantizing to {wanted}")
+        model = use_type(folder, model, wanted)
+    else:
+        say("measuring which quantization type runs fastest on this machine")
+        model = choose_fastest(folder, model)
+    _print(model, f"runs as {model.quant_type}", is_json)
+
+
+@app.command()
+def check(
+    name: Annotated[
+        str | None, typer.Argument(help="One model; without it all of them.", metavar="[NAME]")
+    ] = None,
+    home: options.HomeOption = None,
+    is_json: options.JsonOption = False,
+) -> None:
+    """Read every byte of the installed models and compare it with the recorded digests."""
+    from kit.supply.store import find_damage, find_installed, list_installed, repair_hint
+
+    folder = load_config(home=home).home
+    models = [find_installed(folder, name)] if name else list_installed(folder)
+    damage = {
+        model.name: find_damage(
+            folder, model, by_digest=True, on_progress=lambda where: say(f"checking {where}")
+        )
+        for model in models
+    }
+    damaged = [model for model in models if damage[model.name]]
+    if damaged:
+        raise ModelError(
+            f"damaged: {', '.join(model.name for model in damaged)}",
+            problems=[problem for model in damaged for problem in damage[model.name]],
+            hint=repair_hint(damaged[0]),
+        )
+    if is_json:
+        emit({"models": [{"name": model.name, "whole": True} for model in models]})
+        return
+    for model in models:
+        print(f"{model.name}: whole ({len(model.files)} files)")
+
+
+@app.command()
+def rm(name: Name, home: options.HomeOption = None, is_json: options.JsonOption = False) -> None:
+    """Remove an installed model."""
+    from kit.supply.store import remove_model
+
+    _print(remove_model(load_config(home=home).home, name), "removed", is_json)
+
+
+def _print(model: InstalledModel, what: str, is_json: bool) -> None:
+    if is_json:
+        emit({"model": asdict(model)})
+    else:
+        say(f"{model.name}: {what}")
