@@ -62,7 +62,8 @@ class Database:
             try:
                 yield connection
             except BaseException:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:  # a full disk makes SQLite roll back by itself
+                    connection.execute("ROLLBACK")
                 raise
             connection.execute("COMMIT")
 
@@ -88,7 +89,9 @@ class Database:
 
     def _migrate(self) -> None:
         scripts = sorted(
-            entry for entry in resources.files("kit.schema").iterdir() if entry.name.endswith(".sql")
+            entry
+            for entry in resources.files("kit.schema").iterdir()
+            if entry.name.endswith(".sql")
         )
         for number, script in enumerate(scripts, start=1):
             (version,) = self.row("PRAGMA user_version") or (0,)

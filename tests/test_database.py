@@ -1,0 +1,142 @@
+"""The database: transactions, migrations, two processes, and faults in words."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import apsw
+import pytest
+
+from kit import database as database_module
+from kit.database import Database
+from kit.errors import DiskFull, MachineError
+
+WRITER = """
+import sys
+from pathlib import Path
+from kit.database import Database
+database = Database(Path(sys.argv[1]))
+for number in range(int(sys.argv[2]), 10**9):
+    with database.write() as connection:
+        connection.execute("INSERT INTO settings VALUES (?, 'a')", (f"a{number}",))
+        connection.execute("INSERT INTO settings VALUES (?, 'b')", (f"b{number}",))
+    print(number, flush=True)
+"""
+
+
+def test_a_new_file_has_the_newest_schema(database: Database) -> None:
+    """Opening an absent file makes it, with every migration applied, in WAL with full sync."""
+    scripts = list((Path(database_module.__file__).parent / "schema").glob("*.sql"))
+    assert database.row("PRAGMA user_version") == (len(scripts),)
+    assert database.row("PRAGMA journal_mode") == ("wal",)
+    assert database.row("PRAGMA synchronous") == (2,)
+    assert database.row("PRAGMA foreign_keys") == (1,)
+    assert database.row("SELECT id, role FROM users") == ("local", "admin")
+
+
+def test_opening_again_changes_nothing(database: Database) -> None:
+    """A second opening applies no migration twice."""
+    with database.write() as connection:
+        connection.execute("INSERT INTO settings VALUES ('k', 'v')")
+    again = Database(database.path)
+    assert again.row("SELECT value FROM settings WHERE key = 'k'") == ("v",)
+    again.close()
+
+
+def test_many_openers_at_once_make_one_schema(home: Path) -> None:
+    """Threads that open the same new file at the same moment all get a whole schema."""
+    failures: list[BaseException] = []
+
+    def open_it() -> None:
+        try:
+            opened = Database(home / "kit.db")
+            assert opened.row("SELECT count(*) FROM users") == (1,)
+            opened.close()
+        except Exception as problem:  # noqa: BLE001 - handed to the test
+            failures.append(problem)
+
+    threads = [threading.Thread(target=open_it) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+def test_a_failing_block_writes_nothing(database: Database) -> None:
+    """All of a transaction is kept or none of it."""
+    twice = "INSERT INTO settings VALUES ('k', 'v'); INSERT INTO settings VALUES ('k', 'w')"
+    with pytest.raises(apsw.ConstraintError), database.write() as connection:
+        connection.execute(twice)
+    assert database.rows("SELECT * FROM settings") == []
+    with database.write() as connection:  # and the next one works
+        connection.execute("INSERT INTO settings VALUES ('k', 'v')")
+
+
+def test_a_killed_writer_loses_no_confirmed_row_and_halves_none(home: Path) -> None:
+    """After SIGKILL in mid-write every confirmed pair of rows is there, and no half pair."""
+    path = home / "kit.db"
+    Database(path).close()
+    confirmed = -1
+    for round_number in range(4):
+        start = confirmed + 1 + 100_000 * round_number
+        process = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(path), str(start)], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        for _ in range(25):
+            confirmed = int(process.stdout.readline())
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        database = Database(path)
+        pairs = database.rows(
+            "SELECT substr(key, 2), count(*) FROM settings GROUP BY 1 HAVING count(*) != 2"
+        )
+        assert pairs == []
+        assert database.row("SELECT 1 FROM settings WHERE key = ?", (f"b{confirmed}",))
+        assert database.row("PRAGMA integrity_check") == ("ok",)
+        database.close()
+
+
+def test_a_newer_schema_is_refused(database: Database) -> None:
+    """A database of a newer kit is not touched."""
+    with database.write() as connection:
+        connection.execute("PRAGMA user_version = 9999")
+    with pytest.raises(MachineError, match="newer kit"):
+        Database(database.path)
+
+
+def test_a_damaged_file_is_said_to_be(home: Path) -> None:
+    """A file that is no database is an error with its path and a next step."""
+    (home / "kit.db").write_bytes(b"this is not a database, not at all" * 100)
+    with pytest.raises(MachineError) as caught:
+        Database(home / "kit.db")
+    assert str(home / "kit.db") in caught.value.message
+    assert caught.value.hint
+
+
+def test_a_folder_that_cannot_be_written_is_said_to_be(home: Path) -> None:
+    """A path whose parent is a file is an error of the machine or the path, in words."""
+    (home / "file").write_bytes(b"")
+    with pytest.raises((MachineError, NotADirectoryError, FileExistsError)):
+        Database(home / "file" / "kit.db")
+
+
+def test_a_full_disk_is_said_to_be(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite's own 'disk is full' becomes DiskFull, and the transaction is undone."""
+    with database.write() as connection:
+        connection.execute("PRAGMA max_page_count = 1")  # the least there can be: no growth
+    with pytest.raises(DiskFull), database.write() as connection:
+        connection.execute("INSERT INTO settings VALUES ('k', ?)", ("x" * 1_000_000,))
+    assert database.rows("SELECT * FROM settings") == []
+
+
+def test_an_old_sqlite_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A SQLite that can corrupt a database with two writers is not used."""
+    monkeypatch.setattr(apsw, "sqlite_lib_version", lambda: "3.51.2")
+    with pytest.raises(MachineError, match=r"3\.51\.2"):
+        Database(home / "kit.db")
