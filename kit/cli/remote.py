@@ -29,6 +29,7 @@ from kit.answer.events import (
 from kit.cli.session import BUSY_STATES, Found, error_from_json
 from kit.errors import EngineUnavailable, KitError, MachineError
 from kit.library.documents import DocumentRecord, Hit
+from kit.ops.ports import trust_only
 
 POLL_S = 0.3
 TIMEOUT = httpx.Timeout(60.0, read=300.0)  # a file is hashed and stored before the answer comes
@@ -38,7 +39,12 @@ class RemoteKit:
     """See kit.cli.session.Kit."""
 
     def __init__(
-        self, url: str, token: str, *, transport: httpx.BaseTransport | None = None
+        self,
+        url: str,
+        token: str,
+        *,
+        certfile: str = "",
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._url = url
         self._client = httpx.Client(
@@ -46,6 +52,7 @@ class RemoteKit:
             headers={"Authorization": f"Bearer {token}"},
             timeout=TIMEOUT,
             trust_env=False,  # a proxy in the environment must not see the token
+            verify=trust_only(certfile) if certfile else True,
             transport=transport,
         )
 

@@ -79,7 +79,7 @@ def open_kit(config: Config, say: Say) -> Iterator[Kit]:
     if instance is not None:
         from kit.cli.remote import RemoteKit
 
-        remote = RemoteKit(instance.web_url, instance.token)
+        remote = RemoteKit(instance.web_url, instance.token, certfile=config.web.certfile)
         try:
             yield remote
         finally:

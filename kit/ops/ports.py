@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
+import ssl
 
 from kit.errors import MachineError, PortInUse, UsageError
 
@@ -70,7 +71,21 @@ def _explain(host: str, port: int, problem: OSError) -> Exception:
     return MachineError(f"cannot listen on {host} port {port}: {problem.strerror}")
 
 
-def url_of(host: str, port: int) -> str:
+def url_of(host: str, port: int, *, is_https: bool = False) -> str:
     """Where this machine reaches a server bound to `host`, without a trailing slash."""
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+    scheme = "https" if is_https else "http"
+    return (
+        f"{scheme}://[{reachable}]:{port}" if ":" in reachable else f"{scheme}://{reachable}:{port}"
+    )
+
+
+def trust_only(certfile: str) -> ssl.SSLContext:
+    """A context that accepts exactly the page's own certificate, under any name of this machine.
+
+    Threat: another program on the port that would be sent the local user's token.
+    """
+    context = ssl.create_default_context(cafile=certfile)
+    context.check_hostname = False  # the certificate names the machine, we ask 127.0.0.1
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context

@@ -24,7 +24,7 @@ from kit.errors import AccessError
 from kit.files import require_space, require_writable_folder
 from kit.instance import Instance, announce, own_home, withdraw
 from kit.ops.child import ChildSpec
-from kit.ops.ports import claim_port, is_loopback, url_of
+from kit.ops.ports import claim_port, is_loopback, trust_only, url_of
 from kit.ops.starter import add_samples, fetch_starters, prepare_chat_model
 from kit.ops.supervise import Supervisor, stop_on_signals
 from kit.silence import quiet_environment
@@ -122,7 +122,7 @@ def make_plan(config: Config, web_port: int) -> Plan:
     worker_port = claim_port(LOOPBACK, 0)
     instance = Instance(
         pid=os.getpid(),
-        web_url=url_of(config.web.host, web_port),
+        web_url=url_of(config.web.host, web_port, is_https=bool(config.web.certfile)),
         engine_url=engine_url,
         worker_url=f"http://{LOOPBACK}:{worker_port}",
         token=secrets.token_urlsafe(32),
@@ -153,7 +153,7 @@ def child_specs(config: Config, plan: Plan) -> list[ChildSpec]:
 
 def _supervise(config: Config, plan: Plan, voice: Voice) -> None:
     started = time.monotonic()
-    address = public_address(config.web.host, plan.web_port)
+    address = public_address(config.web.host, plan.web_port, is_https=bool(config.web.certfile))
     model = plan.chat_model.name if plan.chat_model else ""
     warm = {
         "engine": f"the language model is ready ({model})",
@@ -169,7 +169,7 @@ def _supervise(config: Config, plan: Plan, voice: Voice) -> None:
     supervisor = Supervisor(
         child_specs(config, plan),
         is_ready={
-            "web": lambda: answers(f"{plan.instance.web_url}/health"),
+            "web": lambda: answers(f"{plan.instance.web_url}/health", certfile=config.web.certfile),
             "engine": lambda: answers(f"http://{LOOPBACK}:{plan.engine_port}/health"),
             "worker": lambda: answers(f"{plan.instance.worker_url}/health", key="ready"),
         },
@@ -181,18 +181,21 @@ def _supervise(config: Config, plan: Plan, voice: Voice) -> None:
         supervisor.run()
 
 
-def answers(url: str, *, key: str = "") -> bool:
+def answers(url: str, *, key: str = "", certfile: str = "") -> bool:
     """True if the address answers 200 and, with `key`, its JSON says that is true."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never through a proxy
+    handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]  # no proxy
     try:
+        if certfile:
+            handlers.append(urllib.request.HTTPSHandler(context=trust_only(certfile)))
+        opener = urllib.request.build_opener(*handlers)
         with opener.open(url, timeout=ASK_TIMEOUT_S) as answer:
             return answer.status == 200 and (not key or bool(json.load(answer).get(key)))
     except (OSError, ValueError, http.client.HTTPException):
         return False
 
 
-def public_address(host: str, port: int) -> str:
+def public_address(host: str, port: int, *, is_https: bool = False) -> str:
     """The address people open: this machine's name if the page listens on all addresses."""
     if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
-        return f"http://{socket.gethostname()}:{port}/"
-    return f"{url_of(host, port)}/"
+        return f"{'https' if is_https else 'http'}://{socket.gethostname()}:{port}/"
+    return f"{url_of(host, port, is_https=is_https)}/"

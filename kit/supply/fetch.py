@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -137,12 +136,7 @@ def _download(
     wanted = f"{source.package}=={source.version}"
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
     command += ["--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
-    command += [
-        *shlex.split(environ.get("KIT_PIP_ARGS", "")),
-        "--dest",
-        str(work / "wheel"),
-        wanted,
-    ]
+    command += ["--dest", str(work / "wheel"), wanted]
     log = work / "pip.log"
     (work / "tmp").mkdir()
     with log.open("wb") as out:
