@@ -35,10 +35,7 @@ class GradioGuard:
         """Raises: AccessError 403 before anything reached Gradio; UsageError for a broken body."""
         scope = {**scope, "headers": _passed_on(scope["headers"], route)}
         path: str = scope["path"]
-        if route.hash_in == "path":
-            match = route.pattern.fullmatch(path)
-            self._require_hash(match and match["hash"], user)
-        elif route.hash_in == "query":
+        if route.hash_in == "query":
             self._require_hash(_only(scope, "session_hash"), user)
         elif route.hash_in == "body":
             body = await read_body(receive)

@@ -14,7 +14,7 @@ from typing import Literal
 Access = Literal["public", "person", "admin"]
 Shape = Literal["page", "api", "asset"]
 # Where a Gradio request carries the session hash that its browser made up.
-HashIn = Literal["none", "path", "query", "body"]
+HashIn = Literal["none", "query", "body"]
 
 KIB, MIB = 1 << 10, 1 << 20
 _ID = r"[^/]{1,128}"
@@ -79,17 +79,13 @@ OURS: tuple[Route, ...] = (
 # Found by walking the mounted app's routes and by driving the page with a browser.
 GRADIO: tuple[Route, ...] = (
     _route("GET", r"/", "person", "page"),
-    _route("GET", r"/config"),
     _route("GET", r"/theme\.css", shape="asset"),
     _route("GET", r"/(assets|static)/[A-Za-z0-9_./@+-]{1,200}", shape="asset"),
-    _route("GET", r"/gradio_api/startup-events"),
-    _route("GET", r"/gradio_api/app_id"),
-    _route("GET", r"/gradio_api/heartbeat/(?P<hash>[^/]{1,128})", hash_in="path"),
     _route("GET", r"/gradio_api/queue/data", hash_in="query"),
     _route("POST", r"/gradio_api/queue/join", hash_in="body", max_body_bytes=8 * MIB),
-    _route("POST", r"/gradio_api/run/predict/?", hash_in="body", max_body_bytes=8 * MIB),
+    _route("POST", r"/gradio_api/run/predict", hash_in="body", max_body_bytes=8 * MIB),
     _route("POST", r"/gradio_api/cancel", hash_in="body", max_body_bytes=16 * KIB),
-    _route("POST", r"/gradio_api/reset/?", max_body_bytes=16 * KIB),
+    _route("POST", r"/gradio_api/reset", max_body_bytes=16 * KIB),
     _route("POST", r"/gradio_api/upload", is_upload=True),
     _route("GET", r"/gradio_api/upload_progress"),
 )

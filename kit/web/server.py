@@ -7,8 +7,10 @@ with one plain error line for what a person can cause; SIGTERM ends it cleanly.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -80,7 +82,10 @@ def serve(config: Config) -> None:
             ssl_keyfile=config.web.keyfile or None,
         )
     )
-    server.run(sockets=[listener])
+    # uvicorn shuts down on SIGTERM and then sends it again to whoever handled it before: to us.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run(sockets=[listener])
 
 
 def prepare(config: Config, environ: MutableMapping[str, str]) -> None:
