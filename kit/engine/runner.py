@@ -126,7 +126,7 @@ class Runner:
     def _next_step(self) -> bool:
         """Wait for work and do one step of it; False when it is time to stop."""
         with self._wake:
-            self._wake.wait_for(lambda: self._has_news or self._scheduler.running)
+            self._wake.wait_for(lambda: self._has_news or self._scheduler.has_work)
             self._has_news = False
             if self._is_stopping:
                 return False

@@ -120,6 +120,10 @@ class Scheduler:
     def running(self) -> list[Sequence]:
         return [slot.sequence for slot in self.slots if slot.sequence is not None]
 
+    @property
+    def has_work(self) -> bool:
+        return bool(self.waiting or self.running)
+
     def submit(self, sequence: Sequence) -> None:
         """Queue a sequence. Raises: QueueFull."""
         if len(self.waiting) >= self._max_waiting:
