@@ -1,0 +1,170 @@
+"""An answer as HTML: the quotation it opens with, its text with support shown, and its evidence.
+
+Knows the nouns of kit.answer, no widget and no storage. Invariant: every string of a person, a
+document or a model goes through kit.web.page.text before it is set into the page.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from kit.answer.answer import NOT_FOUND
+from kit.answer.cite import PARTLY_MARK
+from kit.answer.events import Answer, Citation
+from kit.web.page.icons import icon
+from kit.web.page.pieces import clipped, counted, new_tab, quiet, tool
+from kit.web.page.text import (
+    chip,
+    escape,
+    passage_url,
+    place_of,
+    rich_text,
+    source_of,
+)
+
+
+def answer_html(answer: Answer) -> str:
+    """An answer as it is stored: what is shown of it, and what the reader should know about it."""
+    parts = [reasoning_html(answer.reasoning)]
+    if answer.is_supported:
+        parts += [text_html(answer.text, answer.citations), _withheld(answer)]
+    elif answer.text.startswith(NOT_FOUND):
+        parts.append(_absent(answer))
+    else:  # a greeting, for example
+        parts.append(f'<div class="prose copyable" dir="auto">{rich_text(answer.text)}</div>')
+    return "".join(parts + [quiet(notice) for notice in answer.notices])
+
+
+def text_html(text: str, citations: Iterable[Citation]) -> str:
+    """The text of an answer, finished or not. Its first line may be a quotation."""
+    citations = tuple(citations)
+    head, _, rest = text.lstrip().partition("\n\n")
+    match = _QUOTE_LINE.match(head)
+    source = next((c for c in citations if match and c.n == int(match["n"])), None)
+    if match is None or source is None:
+        return _prose(text, citations)
+    return _quotation(match["quote"], source) + _prose(rest, citations)
+
+
+# As kit.answer.cite writes it: the words in quotation marks, then their number.
+_QUOTE_LINE = re.compile(r"^“(?P<quote>[^\n]+)” \[(?P<n>\d{1,2})\]\s*$")
+
+
+def _prose(text: str, citations: Iterable[Citation]) -> str:
+    """What the model says and the documents back; a statement they back in part is marked so."""
+    if not text.strip():
+        return ""
+    body = rich_text(text, citations)
+    body = body.replace(escape(PARTLY_MARK), PARTLY_HTML)
+    return f'<div class="prose copyable" dir="auto">{body}</div>'
+
+
+PARTLY_HTML = (
+    '<span class="partly" title="The passage backs only a part of this sentence: check it">'
+    "partly backed</span>"
+)
+
+
+def _quotation(text: str, citation: Citation) -> str:
+    """Words of a document, set as a quotation with their source under them."""
+    place = place_of(citation)
+    place_html = f'<span class="place">{escape(place)}</span>' if place else ""
+    source = new_tab(passage_url(citation), f"<bdi>{escape(citation.document)}</bdi>", "source")
+    return (
+        f'<figure class="quotation copyable"><blockquote dir="auto">{escape(text)}</blockquote>'
+        f"<figcaption>{chip(citation)} {source}{place_html}</figcaption></figure>"
+    )
+
+
+def _withheld(answer: Answer) -> str:
+    """What the model said and the documents do not back: folded, and named for what it is."""
+    withheld = [s.text for s in answer.sentences if s.support == "unsupported"]
+    if not withheld:
+        return ""
+    items = "".join(f'<li dir="auto">{escape(text)}</li>' for text in withheld)
+    return (
+        f'<details class="withheld"><summary>{counted(len(withheld), "sentence")} of the model left'
+        f" out</summary><p>Your documents do not back this. Do not rely on it.</p><ul>{items}</ul>"
+        "</details>"
+    )
+
+
+def _absent(answer: Answer) -> str:
+    """Not in the documents: said plainly, with the passages that came closest."""
+    closest = ""
+    if answer.closest:
+        items = "".join(f"<li>{_closest(citation)}</li>" for citation in answer.closest)
+        closest = f"<ul>{items}</ul>"
+    rest = answer.text.removeprefix(NOT_FOUND).strip()
+    title = NOT_FOUND.rstrip(".")
+    return (
+        f'<section class="absent"><h3 class="copyable">{icon("search")}{escape(title)}</h3>'
+        f'<div class="copyable" dir="auto">{rich_text(rest)}</div>{closest}</section>'
+    )
+
+
+def _closest(citation: Citation) -> str:
+    source, text = escape(source_of(citation)), escape(clipped(citation.text, 170))
+    return new_tab(
+        passage_url(citation), f'<b dir="auto">{source}</b><span dir="auto">{text}</span>'
+    )
+
+
+def reasoning_html(text: str) -> str:
+    """The model's reasoning, folded; '' if there is none."""
+    if not text.strip():
+        return ""
+    return (
+        '<details class="reasoning" data-keep="reasoning"><summary>Reasoning</summary>'
+        f'<div class="prose" dir="auto">{rich_text(text)}</div></details>'
+    )
+
+
+# Evidence --------------------------------------------------------------------------------------
+
+
+def evidence_html(
+    citations: Sequence[Citation],
+    closest: Sequence[Citation] = (),
+    *,
+    message_id: int | None = None,
+) -> str:
+    """Numbered cards of what the answer rests on, or of what came closest; '' for neither."""
+    shown = citations or closest
+    if not shown:
+        return ""
+    data = "" if message_id is None else f' data-message="{message_id}"'
+    title = "Evidence" if citations else "Closest passages"
+    cards = "".join(_card(citation, is_numbered=bool(citations)) for citation in shown)
+    return (
+        f'<section class="evidence" aria-label="{title}"{data}><header><h2>{title}</h2>'
+        f"{tool('hide-evidence', 'Hide the evidence', 'close')}</header><ol>{cards}</ol></section>"
+    )
+
+
+def _card(citation: Citation, *, is_numbered: bool) -> str:
+    number = f'<span class="number">{citation.n}</span>' if is_numbered else ""
+    original = f"/api/v1/documents/{citation.document_id}/original"
+    return (
+        f'<li class="card" data-n="{citation.n}"><div class="card-head">{number}'
+        f'<div><b dir="auto">{escape(citation.document)}</b>'
+        f"<span>{escape(place_of(citation))}</span></div></div>"
+        f'<div class="card-body">{_thumbnail(citation)}'
+        f'<blockquote dir="auto">{escape(" ".join(citation.text.split()))}</blockquote></div>'
+        f'<div class="card-links">{new_tab(passage_url(citation), "Open passage")}'
+        f"{new_tab(original, 'Original')}"
+        '<button type="button" data-do="more" aria-expanded="false">More</button></div></li>'
+    )
+
+
+def _thumbnail(citation: Citation) -> str:
+    """The page's image with the passage highlighted, for formats that have page images."""
+    if citation.page is None or not citation.document.lower().endswith(".pdf"):
+        return ""
+    page = f"/api/v1/documents/{citation.document_id}/pages/{citation.page}.png"
+    image = escape(f"{page}?start={citation.start}&end={citation.end}")
+    alt = f"Page {citation.page}, the passage highlighted"
+    return new_tab(
+        passage_url(citation), f'<img src="{image}" loading="lazy" alt="{alt}">', "thumbnail"
+    )

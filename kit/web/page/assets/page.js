@@ -1,0 +1,395 @@
+/* The page's behaviour in the browser: sends events through the bus widget, keeps what belongs to
+   this browser alone (open conversation, look, menu), and never builds HTML from text. */
+(() => {
+  "use strict";
+  if (window.kit) return;
+
+  const narrow = matchMedia("(max-width: 860px)");
+  const $ = (id) => document.getElementById(id);
+  const body = document.body;
+  const state = { conversation: "", query: "", busy: false, asked: "", editing: null, started: false };
+  let trigger = null;
+  let toastTimer = 0;
+
+  const emit = (name, data = {}) =>
+    trigger?.(name, { conversation: state.conversation, query: state.query, ...data });
+
+  // Look: as the system says unless this browser remembers another wish ------------------------
+
+  const LOOKS = ["system", "light", "dark"];
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const remembered = () => {
+    try { return localStorage.getItem("kit-look") || "system"; } catch { return "system"; }
+  };
+  let look = LOOKS.includes(remembered()) ? remembered() : "system";
+
+  const applyLook = () => {
+    const isDark = look === "dark" || (look === "system" && dark.matches);
+    if (body.classList.contains("dark") !== isDark) body.classList.toggle("dark", isDark);
+    document.documentElement.style.colorScheme = isDark ? "dark" : "light";
+    const label = look === "system" ? "Look: as the system" : `Look: ${look}`;
+    for (const button of document.querySelectorAll('[data-do="theme"]')) {
+      button.title = label;
+      button.setAttribute("aria-label", label);
+    }
+  };
+  const nextLook = () => {
+    look = LOOKS[(LOOKS.indexOf(look) + 1) % LOOKS.length];
+    try { localStorage.setItem("kit-look", look); } catch { /* a browser without storage forgets */ }
+    applyLook();
+    say(look === "system" ? "Look as the system" : `Look ${look}`);
+  };
+  dark.addEventListener("change", applyLook);
+  new MutationObserver(applyLook).observe(body, { attributes: true, attributeFilter: ["class"] });
+
+  // Small helpers --------------------------------------------------------------------------------
+
+  const say = (text) => { const said = $("said"); if (said) said.textContent = text; };
+  const isFine = () => matchMedia("(pointer: fine)").matches;
+  const focusQuestion = () => { if (isFine() && view() === "chat") $("question")?.focus(); };
+  const view = () => body.dataset.view || "chat";
+
+  const show = (name) => {
+    body.dataset.view = name;
+    drawer(false);
+    for (const button of document.querySelectorAll("nav [data-view]")) {
+      if (button.dataset.view === name) button.setAttribute("aria-current", "page");
+      else button.removeAttribute("aria-current");
+    }
+    if (name === "documents") emit("open_documents");
+    if (name !== "documents") emit("start");
+    if (name === "search" && isFine()) $("search-words")?.focus();
+    if (name === "chat") focusQuestion();
+  };
+
+  const drawer = (isOpen) => {
+    const was = body.classList.contains("drawer");
+    body.classList.toggle("drawer", isOpen);
+    const side = $("side");
+    if (side) side.inert = narrow.matches && !isOpen;
+    if (isOpen) side?.querySelector("button, input")?.focus();
+    else if (was && narrow.matches) document.querySelector('#top [data-do="menu"]')?.focus();
+  };
+  narrow.addEventListener("change", () => drawer(false));
+
+  const setBusy = (busy) => {
+    state.busy = busy;
+    body.classList.toggle("busy", busy);
+    $("talk")?.setAttribute("aria-busy", String(busy));
+    sizeQuestion();
+  };
+
+  const sizeQuestion = () => {
+    const box = $("question");
+    if (!box) return;
+    box.style.height = "auto";
+    box.style.height = `${Math.min(box.scrollHeight, 220)}px`;
+    document.querySelector("#composer .send").disabled = state.busy || !box.value.trim();
+  };
+
+  const setQuestion = (text) => {
+    const box = $("question");
+    if (!box) return;
+    box.value = text;
+    sizeQuestion();
+  };
+
+  const atEnd = (box) => box.scrollHeight - box.scrollTop - box.clientHeight < 140;
+  const scroller = () => $(narrow.matches ? "view-chat" : "talk");
+  const toEnd = () => { const box = scroller(); if (box) box.scrollTop = box.scrollHeight; };
+  const toLastTurn = () => { // on a narrow screen the evidence follows the answer
+    if (!narrow.matches) return toEnd();
+    const turns = document.querySelectorAll("#talk .turn.mine");
+    turns[turns.length - 1]?.scrollIntoView({ block: "start" });
+  };
+
+  const ask = (title, text, ok, value = null) =>
+    new Promise((resolve) => {
+      const dialog = $("dialog");
+      const input = $("dialog-input");
+      const button = dialog.querySelector("button.primary");
+      $("dialog-title").textContent = title;
+      dialog.querySelector("p").textContent = text;
+      button.textContent = ok;
+      button.classList.toggle("danger", value === null);
+      input.hidden = value === null;
+      input.disabled = value === null;
+      input.value = value ?? "";
+      dialog.returnValue = "cancel";
+      dialog.onclose = () =>
+        resolve(dialog.returnValue === "ok" ? (value === null ? true : input.value.trim()) : null);
+      dialog.showModal();
+      (value === null ? button : input).focus();
+      if (value !== null) input.select();
+    });
+
+  const mayLeave = async () =>
+    !state.busy ||
+    (await ask("Stop this answer?", "It is still being written. Leaving stops it; what is there is kept.", "Leave"));
+
+  // Conversations --------------------------------------------------------------------------------
+
+  const open = async (id) => {
+    if (!(await mayLeave())) return;
+    cancelEdit();
+    setBusy(false);
+    setConversation(id);
+    show("chat");
+    emit("open_chat");
+    if (id === "") setQuestion("");
+    focusQuestion();
+  };
+
+  const setConversation = (id) => {
+    state.conversation = id;
+    const url = id ? `#chat=${encodeURIComponent(id)}` : location.pathname + location.search;
+    if ((location.hash || "") !== (id ? url : "")) history.replaceState(null, "", url);
+    for (const button of document.querySelectorAll("#conversations button.chat")) {
+      const isCurrent = id !== "" && button.dataset.conversation === id;
+      for (const node of [button, button.parentElement]) {
+        if (isCurrent) node.setAttribute("aria-current", "true");
+        else node.removeAttribute("aria-current");
+      }
+    }
+  };
+
+  const submit = () => {
+    const box = $("question");
+    const question = box.value.trim();
+    if (!question || state.busy) return;
+    state.asked = question;
+    setBusy(true);
+    const collection = $("scope-choice")?.value || "";
+    if (state.editing) emit("edit", { question, message: state.editing, collection });
+    else emit("ask", { question, collection });
+    cancelEdit();
+    setQuestion("");
+    box.focus();
+  };
+
+  const startEdit = (button) => {
+    state.editing = button.dataset.message;
+    document.querySelector("#composer .editing").hidden = false;
+    setQuestion(button.closest(".turn").querySelector(".bubble").textContent);
+    $("question").focus();
+  };
+  const cancelEdit = () => {
+    if (state.editing) setQuestion("");
+    state.editing = null;
+    const note = document.querySelector("#composer .editing");
+    if (note) note.hidden = true;
+  };
+
+  const copy = async (turn) => {
+    const parts = [...turn.querySelectorAll(".copyable")].map((part) => {
+      const clone = part.cloneNode(true);
+      for (const cite of clone.querySelectorAll(".cite")) cite.textContent = `[${cite.textContent}]`;
+      for (const block of clone.querySelectorAll("p, li, br, blockquote, figcaption")) block.append("\n");
+      return clone.textContent.replace(/\n{3,}/g, "\n\n").trim();
+    });
+    const text = parts.filter(Boolean).join("\n\n");
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch { // over plain HTTP on a network there is no clipboard interface
+      const box = document.createElement("textarea");
+      box.value = text;
+      body.append(box);
+      box.select();
+      document.execCommand("copy");
+      box.remove();
+    }
+  };
+
+  // Buttons ----------------------------------------------------------------------------------------
+
+  const actions = {
+    theme: nextLook,
+    menu: () => drawer(!body.classList.contains("drawer")),
+    "new-chat": () => open(""),
+    "open-chat": (button) => open(button.dataset.conversation),
+    suggest: (button) => { setQuestion(button.dataset.question); submit(); },
+    stop: () => { setBusy(false); emit("stop"); say("Stopped"); focusQuestion(); },
+    regenerate: () => { if (!state.busy) { setBusy(true); state.asked = ""; emit("regenerate"); } },
+    "edit-question": (button) => { if (!state.busy) startEdit(button); },
+    "cancel-edit": () => { cancelEdit(); focusQuestion(); },
+    "cancel-dialog": () => $("dialog").close("cancel"),
+    copy: async (button) => {
+      await copy(button.closest(".turn"));
+      button.classList.add("done");
+      setTimeout(() => button.classList.remove("done"), 1200);
+      say("Copied");
+    },
+    feedback: (button) =>
+      emit("feedback", { message: button.dataset.message, value: button.dataset.value }),
+    evidence: (button) => {
+      body.classList.remove("no-evidence");
+      emit("show_evidence", { message: button.dataset.message });
+    },
+    "hide-evidence": () => body.classList.add("no-evidence"),
+    more: (button) => {
+      const isOpen = button.getAttribute("aria-expanded") !== "true";
+      button.setAttribute("aria-expanded", String(isOpen));
+      button.textContent = isOpen ? "Less" : "More";
+      button.closest(".card").classList.toggle("whole", isOpen);
+    },
+    "rename-chat": async (button) => {
+      const { conversation: target, title } = button.dataset;
+      const renamed = await ask("Rename this chat", "", "Rename", title);
+      if (renamed) emit("rename_chat", { target, title: renamed });
+    },
+    "delete-chat": async (button) => {
+      const { conversation: target, title } = button.dataset;
+      const isSure = await ask("Delete this chat?", `“${title}” and its answers are removed for good.`, "Delete");
+      if (!isSure) return;
+      emit("delete_chat", { target });
+      if (target === state.conversation) { setBusy(false); cancelEdit(); setConversation(""); }
+    },
+    remove: async (button) => {
+      const { document: target, title } = button.dataset;
+      const text = `“${title}” is removed from the library and from all future answers.`;
+      if (await ask("Remove this document?", text, "Remove")) emit("remove_document", { document: target });
+    },
+    retry: (button) => emit("retry_document", { document: button.dataset.document }),
+  };
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest?.("[data-do], [data-view]");
+    if (!button || !button.closest("#app")) return;
+    if (button.dataset.view) show(button.dataset.view);
+    else actions[button.dataset.do]?.(button);
+  });
+  document.addEventListener("click", (event) => {
+    if (body.classList.contains("drawer") && !event.target.closest("#side, #top")) drawer(false);
+  });
+
+  document.addEventListener("submit", (event) => {
+    if (event.target.id === "composer") { event.preventDefault(); submit(); }
+    if (event.target.id === "search") {
+      event.preventDefault();
+      emit("find_passages", {
+        words: $("search-words").value,
+        collection: $("search-scope-choice")?.value || "",
+      });
+    }
+    if (event.target.closest?.("#dialog")) { event.preventDefault(); $("dialog").close("ok"); }
+  });
+
+  document.addEventListener("keydown", (event) => {
+    if (event.target.id === "question" && event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+      event.preventDefault();
+      submit();
+    }
+    if (event.key !== "Escape" || $("dialog")?.open) return;
+    if (body.classList.contains("drawer")) drawer(false);
+    else if (state.editing) actions["cancel-edit"]();
+  });
+
+  let findTimer = 0;
+  document.addEventListener("input", (event) => {
+    if (event.target.id === "question") sizeQuestion();
+    if (event.target.id === "filter-documents") filterDocuments();
+    if (event.target.id === "find-chats") {
+      state.query = event.target.value;
+      clearTimeout(findTimer);
+      findTimer = setTimeout(() => emit("find_chats"), 180);
+    }
+  });
+
+  document.addEventListener("error", (event) => { // a page image that cannot be drawn
+    if (event.target.matches?.(".thumbnail img")) event.target.closest(".thumbnail").hidden = true;
+  }, true);
+
+  // A citation under the pointer or the focus shows its card.
+  const light = (event) => {
+    for (const card of document.querySelectorAll(".card.lit")) card.classList.remove("lit");
+    const cite = event.target.closest?.(".turn .cite");
+    if (!cite) return;
+    const panel = document.querySelector("#evidence .evidence");
+    const turn = cite.closest(".turn");
+    if (!panel || (turn.dataset.message ?? "") !== (panel.dataset.message ?? "")) return;
+    const card = panel.querySelector(`.card[data-n="${CSS.escape(cite.dataset.n)}"]`);
+    card?.classList.add("lit");
+    if (card && !narrow.matches) card.scrollIntoView({ block: "nearest", behavior: "smooth" });
+  };
+  document.addEventListener("mouseover", light);
+  document.addEventListener("focusin", light);
+
+  const filterDocuments = () => {
+    const words = ($("filter-documents")?.value || "").toLowerCase().split(/\s+/).filter(Boolean);
+    let shown = 0;
+    const rows = document.querySelectorAll("#table tbody tr");
+    for (const row of rows) {
+      row.hidden = !words.every((word) => row.dataset.name.includes(word));
+      shown += row.hidden ? 0 : 1;
+    }
+    const none = document.querySelector("#table .no-match");
+    if (none) none.hidden = shown > 0 || rows.length === 0;
+  };
+
+  // Drawings -----------------------------------------------------------------------------------------
+
+  const opened = new Set(); // folded sections that the reader opened; a new drawing folds them again
+  document.addEventListener("toggle", (event) => {
+    const key = event.target.dataset?.keep;
+    if (!key || !event.target.closest("#live")) return;
+    if (event.target.open) opened.add(key); else if (event.isTrusted && !redrawing) opened.delete(key);
+  }, true);
+  let redrawing = false;
+
+  const drawings = {
+    thread: (element) => {
+      const thread = element.querySelector(".thread");
+      if (thread) setConversation(thread.dataset.conversation);
+      body.classList.toggle("welcoming", !!element.querySelector(".welcome"));
+      toLastTurn();
+    },
+    live: (element) => {
+      const isWriting = !!element.querySelector(".turn");
+      const box = scroller();
+      const follow = box && atEnd(box);
+      redrawing = true;
+      for (const part of element.querySelectorAll("[data-keep]")) part.open = opened.has(part.dataset.keep);
+      setTimeout(() => { redrawing = false; }, 0);
+      if (!isWriting && state.busy) { say("The answer is ready"); opened.clear(); }
+      setBusy(isWriting);
+      if (!isWriting || narrow.matches) toLastTurn();
+      else if (follow) toEnd();
+    },
+    evidence: (element) => {
+      body.classList.toggle("has-evidence", !!element.querySelector(".evidence"));
+    },
+    conversations: () => setConversation(state.conversation),
+    person: applyLook,
+    table: filterDocuments,
+    toast: (element) => {
+      if (!element.querySelector(".toast")) return;
+      element.classList.add("shown");
+      clearTimeout(toastTimer);
+      toastTimer = setTimeout(() => element.classList.remove("shown"), 7000);
+      if (state.busy && !document.querySelector("#live .turn")) { // the question was not taken
+        setBusy(false);
+        if (!$("question").value) setQuestion(state.asked);
+      }
+    },
+  };
+
+  window.kit = {
+    drawn: (name, element) => drawings[name]?.(element),
+    connect: (send) => {
+      trigger = send;
+      if (state.started) return;
+      state.started = true;
+      const match = /^#chat=([0-9A-Za-z_-]{1,128})$/.exec(location.hash);
+      state.conversation = match ? match[1] : "";
+      body.dataset.view = "chat";
+      setTimeout(() => {
+        applyLook();
+        drawer(false);
+        sizeQuestion();
+        emit("start");
+        emit("open_chat");
+        focusQuestion();
+      }, 0);
+    },
+  };
+})();

@@ -1,0 +1,203 @@
+"""The page: widgets, and which event of the page's script calls which handler.
+
+Knows the layout and no rule. The script (assets/page.js) sends every event through one hidden
+widget, the bus; every answer is drawn by setting the value of a gr.HTML. Invariant: no event has a
+name in Gradio's API, and no widget reaches another host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from kit.people.accounts import LOCAL_USER_ID
+from kit.web.page import frame
+from kit.web.page.asked import explained, user_of
+from kit.web.page.chat_tab import ChatTab
+from kit.web.page.documents_tab import PRIVATE, SHARED, DocumentsTab
+from kit.web.page.model_notice import model_notice_html
+from kit.web.page.search_tab import SearchTab
+from kit.web.page.theme import head_html, make_theme
+from kit.web.services import Services
+
+EVENTS = [
+    *("start", "ask", "stop", "regenerate", "edit"),
+    *("open_chat", "find_chats", "rename_chat", "delete_chat", "feedback", "show_evidence"),
+    *("open_documents", "remove_document", "retry_document", "find_passages"),
+]
+REFRESH_S = 1.5  # how often the table of documents is drawn while files are in work
+
+
+@dataclass(frozen=True)
+class PageParts:
+    """The page, and what `mount_gradio_app` wants beside it."""
+
+    blocks: Any
+    theme: Any
+    head: str
+    css: str | None = None
+    js: str | None = None
+
+
+def build_page(services: Services) -> PageParts:
+    """The whole page. Opens no connection and starts nothing."""
+    with gr.Blocks(
+        title="Kit", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)
+    ) as blocks:
+        drawn = _lay_out()
+        _wire(drawn, services)
+    # Nobody waits here for another's answer: the engine has its own queue and says so.
+    blocks.queue(default_concurrency_limit=None, api_open=False)
+    return PageParts(blocks, make_theme(), head_html())
+
+
+@dataclass(frozen=True)
+class _Widgets:
+    """The widgets that events come from or draw on."""
+
+    bus: Any
+    person: Any
+    conversations: Any
+    thread: Any
+    live: Any
+    evidence: Any
+    scope: Any
+    search_scope: Any
+    who: Any
+    drop: Any
+    uploaded: Any
+    table: Any
+    timer: Any
+    hits: Any
+    toast: Any
+
+
+def _html(name: str, value: str = "", *, is_drawn: bool = True) -> Any:
+    """A gr.HTML without Gradio's own style; the script hears of each new drawing."""
+    script = f"watch('value', () => window.kit.drawn('{name}', element))" if is_drawn else None
+    return gr.HTML(value, elem_id=name, js_on_load=script, apply_default_css=False)
+
+
+def _lay_out() -> _Widgets:
+    made: dict[str, Any] = {}
+    bus_script = f"window.kit.connect(trigger, {EVENTS!r})"
+    made["bus"] = gr.HTML("", elem_id="bus", js_on_load=bus_script, apply_default_css=False)
+    with gr.Column(elem_id="app"):
+        with gr.Column(elem_id="side"):
+            _html("side-top", frame.side_html(), is_drawn=False)
+            made["conversations"] = _html("conversations")
+            made["person"] = _html("person")
+        with gr.Column(elem_id="main"):
+            _html("top", frame.top_html(), is_drawn=False)
+            with gr.Column(elem_id="view-chat"):
+                _lay_out_chat(made)
+            with gr.Column(elem_id="view-documents"):
+                _lay_out_documents(made)
+            with gr.Column(elem_id="view-search"):
+                _html("search-head", frame.search_head_html(), is_drawn=False)
+                made["search_scope"] = _html("search-scope")
+                made["hits"] = _html("hits")
+        _html("dialog-space", frame.dialog_html(), is_drawn=False)
+        made["toast"] = _html("toast")
+    return _Widgets(**made)
+
+
+def _lay_out_chat(made: dict[str, Any]) -> None:
+    with gr.Column(elem_id="talk"):
+        made["thread"] = _html("thread")
+        made["live"] = _html("live")
+    made["evidence"] = _html("evidence")
+    with gr.Column(elem_id="compose"):
+        _html("composer-space", frame.composer_html(), is_drawn=False)
+        made["scope"] = _html("scope")
+
+
+def _lay_out_documents(made: dict[str, Any]) -> None:
+    _html("documents-head", frame.documents_head_html(), is_drawn=False)
+    made["who"] = gr.Radio(
+        [PRIVATE, SHARED], value=PRIVATE, label="Who may read them", visible=False, elem_id="who"
+    )
+    made["drop"] = gr.File(
+        file_count="multiple", label="Add documents", show_label=False, elem_id="drop", height=132
+    )
+    made["uploaded"] = _html("uploaded")
+    _html("filter-space", frame.documents_filter_html(), is_drawn=False)
+    made["table"] = _html("table")
+    made["timer"] = gr.Timer(REFRESH_S, active=False)
+
+
+def _wire(w: _Widgets, services: Services) -> None:
+    chat = ChatTab(services, model_notice_html(services.config))
+    documents, search = DocumentsTab(services), SearchTab(services)
+    start = _starter(services)
+    drawn = [w.thread, w.live, w.evidence, w.conversations, w.toast]
+    shown = [w.table, w.timer, w.toast]
+
+    _on(w.bus, "start", start, [w.person, w.scope, w.search_scope, w.toast])
+    _on(w.bus, "find_chats", chat.find, [w.conversations, w.toast], trigger_mode="always_last")
+    _on(w.bus, "rename_chat", chat.rename, [w.conversations, w.toast])
+    _on(w.bus, "feedback", chat.feedback, [w.thread, w.toast])
+    _on(w.bus, "show_evidence", chat.evidence, [w.evidence, w.toast])
+    streams = [
+        _on(w.bus, "ask", chat.ask, drawn, queue=True, trigger_mode="once"),
+        _on(w.bus, "regenerate", chat.regenerate, drawn, queue=True, trigger_mode="once"),
+        _on(w.bus, "edit", chat.edit, drawn, queue=True, trigger_mode="once"),
+    ]
+    # Leaving a conversation while it is being answered stops the answer, as Stop does.
+    _on(w.bus, "stop", chat.stopped, drawn, cancels=streams)
+    _on(w.bus, "open_chat", chat.open, drawn, cancels=streams)
+    _on(w.bus, "delete_chat", chat.delete, drawn, cancels=streams)
+
+    _on(w.bus, "open_documents", documents.open, [w.table, w.timer, w.who, w.toast])
+    _on(w.bus, "remove_document", documents.remove, shown)
+    _on(w.bus, "retry_document", documents.retry, shown)
+    _on(w.timer, "tick", documents.show, shown, trigger_mode="once")
+    w.drop.upload(
+        documents.upload,
+        [w.drop, w.who],
+        [w.drop, w.uploaded, w.table, w.timer, w.toast],
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    _on(w.bus, "find_passages", search.find, [w.hits, w.toast], trigger_mode="always_last")
+
+
+def _on(
+    widget: Any,
+    event: str,
+    handler: Callable[..., Any],
+    outputs: Sequence[Any],
+    *,
+    queue: bool = False,
+    trigger_mode: str = "multiple",
+    cancels: Sequence[Any] = (),
+) -> Any:
+    """The handler answers the event. Quick ones skip the queue, so they never wait."""
+    return getattr(widget, event)(
+        handler,
+        None,
+        list(outputs),
+        queue=queue,
+        trigger_mode=trigger_mode,
+        cancels=list(cancels) or None,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+
+
+def _starter(services: Services) -> Callable[..., Any]:
+    @explained(3)
+    def start(request: gr.Request) -> tuple[str, str, str]:
+        """Whose page this is, and the collections they may ask."""
+        user = services.accounts.get(user_of(request))
+        collections = services.library.collections(user.id)
+        return (
+            frame.person_html(user.name, may_sign_out=user.id != LOCAL_USER_ID),
+            frame.scope_html("scope-choice", collections),
+            frame.scope_html("search-scope-choice", collections),
+        )
+
+    return start

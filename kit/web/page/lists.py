@@ -1,0 +1,282 @@
+"""Lists as HTML: conversations, documents with their state, search hits.
+
+Knows the nouns of the rooms below, no widget and no storage. Invariant as in text: names, titles
+and texts are escaped, each exactly once, where they are set into the page.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from kit.answer.conversations import Conversation
+from kit.files import format_bytes
+from kit.library.documents import DocumentRecord, Hit
+from kit.web.page.icons import icon
+from kit.web.page.pieces import clipped, counted, new_tab, quiet, sentence_case, tool
+from kit.web.page.text import escape
+
+# Conversations ---------------------------------------------------------------------------------
+
+
+def conversations_html(
+    conversations: Sequence[Conversation], current: str, query: str, now: datetime
+) -> str:
+    """My conversations, those of today first; `current` is the open one."""
+    if not conversations:
+        text = "No conversation has these words." if query else "Your conversations appear here."
+        return f'<p class="quiet">{text}</p>'
+    groups: dict[str, list[Conversation]] = {}
+    for conversation in conversations:
+        groups.setdefault(day_group(conversation.updated_at, now), []).append(conversation)
+    return "".join(
+        f"<h2>{name}</h2><ul>{''.join(_conversation(c, c.id == current) for c in group)}</ul>"
+        for name, group in groups.items()
+    )
+
+
+def day_group(moment: str, now: datetime) -> str:
+    """'Today', 'Yesterday' or 'Earlier', in the machine's time zone."""
+    day = parse_time(moment).astimezone(now.tzinfo).date()
+    if day >= now.date():
+        return "Today"
+    return "Yesterday" if day == now.date() - timedelta(days=1) else "Earlier"
+
+
+def parse_time(moment: str) -> datetime:
+    """A time as the database writes it: ISO 8601, UTC."""
+    parsed = datetime.fromisoformat(moment.replace("Z", "+00:00"))
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def _conversation(conversation: Conversation, is_current: bool) -> str:
+    data: dict[str, Any] = {"conversation": conversation.id, "title": conversation.title}
+    current = ' aria-current="true"' if is_current else ""
+    return (
+        f"<li{current}>"
+        f'<button type="button" class="chat" data-do="open-chat"{current}'
+        f' data-conversation="{escape(conversation.id)}" title="{escape(conversation.title)}">'
+        f"{escape(conversation.title)}</button>"
+        + tool("rename-chat", f"Rename {conversation.title}", "edit", **data)
+        + tool("delete-chat", f"Delete {conversation.title}", "trash", **data)
+        + "</li>"
+    )
+
+
+# Documents -------------------------------------------------------------------------------------
+
+_STATES = {
+    "queued": ("busy", "Waiting"),
+    "parsing": ("busy", "Reading"),
+    "embedding": ("busy", "Indexing"),
+    "indexed": ("ready", "Ready"),
+    "no_text": ("warn", "No text"),
+    "refused": ("bad", "Refused"),
+}
+
+
+def is_settled(documents: Sequence[DocumentRecord]) -> bool:
+    """True when no document is waiting for the worker or being read."""
+    return all(_STATES[document.state][0] != "busy" for document in documents)
+
+
+def documents_html(documents: Sequence[DocumentRecord], user_id: str, is_admin: bool) -> str:
+    """The table of documents, newest first, and a line of totals above it."""
+    if not documents:
+        return (
+            f'<div class="nothing">{icon("documents")}<p>No documents yet.</p>'
+            "<p>Drop files above: PDF, Word, PowerPoint, Excel, CSV, HTML, Markdown, text, e-mail."
+            "</p></div>"
+        )
+    rows = "".join(_document(d, user_id, is_admin) for d in documents)
+    heads = ("Name", "State", "Pages", "Passages", "Size", "Added", "")
+    head = "".join(
+        f'<th scope="col">{h or "<span class=unseen>Actions</span>"}</th>' for h in heads
+    )
+    return (
+        f"{_totals(documents)}"
+        f'<table class="documents"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+        '<p class="quiet no-match" hidden>No document has these words in its name.</p>'
+    )
+
+
+def _totals(documents: Sequence[DocumentRecord]) -> str:
+    counts = {"ready": 0, "busy": 0, "warn": 0, "bad": 0}
+    for document in documents:
+        counts[_STATES[document.state][0]] += 1
+    problems = counts["warn"] + counts["bad"]
+    parts = [f"<b>{counts['ready']}</b> ready"]
+    parts += (
+        [f'<span class="pulse"></span><b>{counts["busy"]}</b> in work'] if counts["busy"] else []
+    )
+    parts += [f"<b>{problems}</b> without text or refused"] if problems else []
+    done = 100 * (len(documents) - counts["busy"]) // len(documents)
+    bar = (
+        f'<div class="bar" role="progressbar" aria-label="Indexing" aria-valuenow="{done}"'
+        f' aria-valuemin="0" aria-valuemax="100"><i style="width:{done}%"></i></div>'
+        if counts["busy"]
+        else ""
+    )
+    return f'<p class="totals">{"<span>·</span>".join(parts)}</p>{bar}'
+
+
+def _document(document: DocumentRecord, user_id: str, is_admin: bool) -> str:
+    tone, word = _STATES[document.state]
+    may_remove = is_admin if document.owner_id is None else document.owner_id == user_id
+    cells = (
+        ("state", f'<span class="state {tone}">{word}</span>'),
+        _number_cell(document.num_pages),
+        _number_cell(document.num_chunks or None),
+        ("number", escape(format_bytes(document.size_bytes))),
+        (
+            "date",
+            f'<time datetime="{escape(document.created_at)}">{_date(document.created_at)}</time>',
+        ),
+        ("actions", _document_tools(document, may_remove)),
+    )
+    labels = ("State", "Pages", "Passages", "Size", "Added", "Actions")
+    body = "".join(
+        f'<td class="{name}" data-label="{label}">{content}</td>'
+        for (name, content), label in zip(cells, labels, strict=True)
+    )
+    return (
+        f'<tr data-name="{escape(document.name.lower())}">'
+        f'<th scope="row" class="name">{_name_cell(document)}</th>{body}</tr>'
+    )
+
+
+def _number_cell(count: int | None) -> tuple[str, str]:
+    return ("number none", "–") if count is None else ("number", f"{count:,}")
+
+
+def _name_cell(document: DocumentRecord) -> str:
+    suffix = document.name.rpartition(".")[2].lower() if "." in document.name else ""
+    kind = f'<span class="kind" aria-hidden="true">{escape(suffix[:5])}</span>'
+    url = f"/passage?{urlencode({'document': document.id})}"
+    name = (
+        new_tab(url, f"<bdi>{escape(document.name)}</bdi>", "doc-name")
+        if document.state == "indexed"
+        else f'<span class="doc-name"><bdi>{escape(document.name)}</bdi></span>'
+    )
+    is_private = document.owner_id is not None
+    who = icon("lock") + "Only you" if is_private else icon("people") + "Everyone here"
+    where = f'<span class="where">{who} · <bdi>{escape(document.collection)}</bdi></span>'
+    return f"{kind}<div>{name}{where}{_reason(document)}</div>"
+
+
+def _reason(document: DocumentRecord) -> str:
+    """Why a file gave no text, what to do about it, and what was noted while reading it."""
+    parts = []
+    if document.error:
+        parts.append(f"<strong>{escape(sentence_case(document.error.rstrip('.')))}.</strong>")
+        parts.append(escape(sentence_case(document.hint)) if document.hint else "")
+    parts += [f"<span>{escape(sentence_case(note))}</span>" for note in document.notes]
+    if not parts:
+        return ""
+    return f'<p class="reason {_STATES[document.state][0]}">{" ".join(parts)}</p>'
+
+
+def _document_tools(document: DocumentRecord, may_remove: bool) -> str:
+    data: dict[str, Any] = {"document": document.id, "title": document.name}
+    tools = [
+        new_tab(
+            f"/api/v1/documents/{document.id}/original",
+            f'{icon("open")}<span class="unseen">Original of {escape(document.name)}</span>',
+            "tool",
+        )
+    ]
+    if may_remove:
+        if document.state in ("refused", "no_text"):
+            tools.append(tool("retry", f"Try {document.name} again", "again", **data))
+        tools.append(tool("remove", f"Remove {document.name}", "trash", **data))
+    return "".join(tools)
+
+
+def _date(moment: str) -> str:
+    return escape(parse_time(moment).astimezone().strftime("%-d %b %Y, %H:%M"))
+
+
+def uploaded_html(results: Sequence[tuple[str, str, str]]) -> str:
+    """What became of each uploaded file: (tone, name, plain words)."""
+    if not results:
+        return ""
+    items = "".join(
+        f'<li class="{tone}"><b><bdi>{escape(name)}</bdi></b> {escape(words)}</li>'
+        for tone, name, words in results
+    )
+    return f'<ul class="uploaded" role="status">{items}</ul>'
+
+
+# Search ----------------------------------------------------------------------------------------
+
+
+def hits_html(hits: Sequence[Hit], query: str, notices: Sequence[str]) -> str:
+    """Ranked passages with the words of the query marked."""
+    remarks = "".join(quiet(notice) for notice in notices)
+    if not hits:
+        return (
+            f'{remarks}<div class="nothing">{icon("search")}<p>Nothing found for'
+            f" “<bdi>{escape(clipped(query, 80))}</bdi>”.</p>"
+            "<p>Try other or fewer words. Only documents that are ready are searched.</p></div>"
+        )
+    items = "".join(_hit(hit, query) for hit in hits)
+    count = f"{counted(len(hits), 'passage')}, best first"
+    return f'{remarks}<p class="totals" role="status">{count}</p><ol class="hits">{items}</ol>'
+
+
+def _hit(hit: Hit, query: str) -> str:
+    span = {"document": hit.document_id, "start": hit.start, "end": hit.end}
+    place = f'<span class="place">{escape(hit.place)}</span>' if hit.place else ""
+    title = f"<bdi>{escape(hit.document)}</bdi>{place}"
+    return (
+        f"<li>{new_tab(f'/passage?{urlencode(span)}', title, 'hit-title')}"
+        f'<p dir="auto">{marked_words(excerpt(hit.text, query), query)}</p></li>'
+    )
+
+
+def excerpt(text: str, query: str, max_chars: int = 360) -> str:
+    """The part of a passage around the first word of the query, on one line."""
+    text = " ".join(text.split())
+    first = min((m.start() for m in _WORD.finditer(text) if _matches(m[0], query)), default=0)
+    start = max(0, first - max_chars // 3)
+    if start:
+        start = text.find(" ", start) + 1 or start
+    rest = text[start:]
+    return ("… " if start else "") + clipped(rest, max_chars)
+
+
+def marked_words(text: str, query: str) -> str:
+    """The text as HTML with the query's words in <mark>, inflected forms too."""
+    out: list[str] = []
+    position = 0
+    for match in _WORD.finditer(text):
+        if _matches(match[0], query):
+            out += [escape(text[position : match.start()]), f"<mark>{escape(match[0])}</mark>"]
+            position = match.end()
+    return "".join([*out, escape(text[position:])])
+
+
+# A word, or one character of a script that puts no spaces between words.
+_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
+_WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+")
+# fmt: off
+_SHORT_WORDS = frozenset({
+    "a", "an", "and", "are", "as", "at", "be", "by", "can", "do", "does", "for", "from", "how", "i",
+    "in", "is", "it", "my", "of", "on", "or", "the", "to", "what", "when", "where", "which", "who",
+    "why", "with", "you",
+})
+# fmt: on
+
+
+def _matches(word: str, query: str) -> bool:
+    word = word.lower()
+    for asked in _WORD.findall(query.lower()):
+        if word == asked and word not in _SHORT_WORDS:
+            return True
+        stem = asked[: max(4, len(asked) - 2)]
+        if len(asked) >= 4 and word.startswith(stem) and len(word) <= len(asked) + 3:
+            return True
+    return False
