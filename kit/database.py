@@ -17,7 +17,7 @@ from typing import Any
 import apsw
 
 from kit.errors import DiskFull, MachineError
-from kit.files import explain_os_errors
+from kit.files import make_private_folder
 
 Row = tuple[Any, ...]
 BUSY_TIMEOUT_MS = 30_000
@@ -35,8 +35,7 @@ class Database:
                 f"SQLite {apsw.sqlite_lib_version()} can corrupt a database with two writers",
                 hint="install the pinned apsw: run scripts/up again",
             )
-        with explain_os_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(path.parent)
         self._migrate()
 
     def rows(self, sql: str, bindings: Sequence[Any] | dict[str, Any] = ()) -> list[Row]:

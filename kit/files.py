@@ -141,6 +141,13 @@ def require_writable_folder(folder: Path) -> None:
             probe.flush()
 
 
+def make_private_folder(folder: Path) -> None:
+    """Create the folder if need be, for this user alone; one that is there stays as it is."""
+    with explain_os_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
 def format_bytes(size_bytes: int) -> str:
     """98362432 -> '93.8 MiB'."""
     size = float(size_bytes)

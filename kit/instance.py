@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from kit.errors import AlreadyRunning
-from kit.files import explain_os_errors, write_atomic
+from kit.files import explain_os_errors, make_private_folder, write_atomic
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ def own_home(home: Path) -> Iterator[None]:
     Raises: AlreadyRunning if another process holds it.
     """
     path = lock_path(home)
+    make_private_folder(home)
     with explain_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.parent.chmod(0o700)

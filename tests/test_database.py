@@ -37,6 +37,12 @@ def test_a_new_file_has_the_newest_schema(database: Database) -> None:
     assert database.row("SELECT id, role FROM users") == ("local", "admin")
 
 
+def test_a_new_home_is_private(tmp_path: Path) -> None:
+    """A home that the database makes is readable by this user alone."""
+    Database(tmp_path / "home" / "kit.db").close()
+    assert (tmp_path / "home").stat().st_mode & 0o777 == 0o700
+
+
 def test_opening_again_changes_nothing(database: Database) -> None:
     """A second opening applies no migration twice."""
     with database.write() as connection:

@@ -20,6 +20,7 @@ from kit.files import (
     copy_hashing,
     explain_os_errors,
     format_bytes,
+    make_private_folder,
     require_space,
     require_writable_folder,
     safe_join,
@@ -144,6 +145,15 @@ def test_space_is_required_before_it_is_used(tmp_path: Path) -> None:
     require_space(tmp_path / "not" / "yet", 1)
     with pytest.raises(DiskFull, match="expected"):
         require_space(tmp_path / "not" / "yet", 1 << 62)
+
+
+def test_a_private_folder_is_for_this_user_alone(tmp_path: Path) -> None:
+    """A folder made private has mode 700; one that was there keeps its mode."""
+    make_private_folder(tmp_path / "a" / "home")
+    assert (tmp_path / "a" / "home").stat().st_mode & 0o777 == 0o700
+    (tmp_path / "open").mkdir(mode=0o755)
+    make_private_folder(tmp_path / "open")
+    assert (tmp_path / "open").stat().st_mode & 0o777 == 0o755
 
 
 def test_a_file_in_the_way_of_a_folder_is_not_writable(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ others.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
@@ -14,21 +15,24 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kit.config import Config
-from kit.errors import KitError, PortInUse
+from kit.errors import KitError, NotFound, PortInUse
 from kit.files import DISK_FLOOR_BYTES, format_bytes, require_writable_folder
 from kit.instance import find_instance
 from kit.ops.ports import claim_port, is_loopback
-from kit.supply.catalog import STARTER_CHAT, STARTER_EMBEDDING, load_catalog, recommend
+from kit.supply.catalog import STARTER_CHAT, STARTER_EMBEDDING, ModelCard, load_catalog, recommend
 from kit.supply.store import (
+    TypeSpeed,
     find_chat_file,
     find_damage,
     find_embedding_folder,
+    find_installed,
     list_installed,
     repair_hint,
 )
 
 State = Literal["ok", "warn", "fail"]
 LOW_DISK_BYTES = 5 << 30
+PATIENCE_S = 180.0  # a model that would take longer for a typical answer is not recommended
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,7 @@ def _memory(config: Config) -> list[Finding]:
     )
     # weights + F16 key-value cache of every sequence, as in kit/supply/catalog.py
     needed = header.size_bytes + 4 * header.number("block_count") * heads * size * num_tokens
-    found += f", the language model needs about {format_bytes(needed)}"
+    found += f"; the language model needs about {format_bytes(needed)}"
     if needed > free:
         step = "use a smaller model or context: KIT_ENGINE_CTX, KIT_ENGINE_PARALLEL"
         return [Finding("memory", "fail", found, step)]
@@ -156,13 +160,42 @@ def _better_model(config: Config) -> str:
     from kit.engine.machine import available_memory
 
     num_tokens = config.engine.ctx * config.engine.parallel
-    card = recommend(load_catalog(), available_memory(), num_tokens)
-    if card is None:
-        return "too small for real answers, and so is this machine's memory for a larger one"
+    memory, cards = available_memory(), load_catalog()
+    speed = _starter_speed(config)
+    quick = {
+        name: card
+        for name, card in cards.items()
+        if speed is None or typical_answer_s(card, speed) <= PATIENCE_S
+    }
+    card = recommend(quick, memory, num_tokens)
+    if card is not None:
+        wait = f", about {typical_answer_s(card, speed):.0f} s for an answer" if speed else ""
+        return (
+            f"too small for real answers; this machine can run {card.title}{wait}: download a GGUF "
+            f"file of it ({card.source}), then: kit model import FILE.gguf --name {card.name}"
+        )
+    lacks = "memory" if recommend(cards, memory, num_tokens) is None else "speed"
     return (
-        f"too small for real answers; this memory holds {card.title}: download a GGUF file of it "
-        f"({card.source}), then: kit model import FILE.gguf --name {card.name}"
+        f"too small for real answers, and this machine lacks the {lacks} for a larger one: let "
+        "another server answer: KIT_ENGINE_URL=http://HOST:PORT/v1"
     )
+
+
+def _starter_speed(config: Config) -> TypeSpeed | None:
+    """What the starter model measured here in the type it runs in; None before the first run."""
+    with contextlib.suppress(NotFound):
+        model = find_installed(config.home, STARTER_CHAT)
+        return next((s for s in model.measured if s.quant_type == model.quant_type), None)
+    return None
+
+
+def typical_answer_s(card: ModelCard, starter: TypeSpeed) -> float:
+    """Seconds for 1,000 tokens of prompt and 150 of answer, scaled up from the starter model.
+
+    Both speeds fall in proportion to the parameters; that is a rule of thumb, not a measurement.
+    """
+    factor = (card.parameters or 0) / (load_catalog()[STARTER_CHAT].parameters or 1)
+    return factor * (1000 / starter.prefill_tok_per_s + 150 / starter.decode_tok_per_s)
 
 
 def _embedding_model(config: Config) -> list[Finding]:

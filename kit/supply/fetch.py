@@ -23,6 +23,7 @@ from kit.files import (
     copy_hashing,
     explain_os_errors,
     fsync_folder,
+    make_private_folder,
     require_space,
     safe_join,
     sha256_file,
@@ -80,6 +81,7 @@ def pull(
             f"kit model import FILE.gguf --name {card.name}",
         )
     folder = model_folder(home, card.name)
+    make_private_folder(home)
     missing = [file for file in card.files if not is_whole(folder, file)]
     if not missing and (folder / RECORD).is_file():
         return find_installed(home, card.name)  # it may have been re-quantized since

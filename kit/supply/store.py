@@ -17,7 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import ModelError, NotFound, Problem, UsageError
-from kit.files import copy_hashing, explain_os_errors, require_space, sha256_file, write_atomic
+from kit.files import (
+    copy_hashing,
+    explain_os_errors,
+    make_private_folder,
+    require_space,
+    sha256_file,
+    write_atomic,
+)
 from kit.supply.catalog import Kind, ModelFile
 
 RECORD = "installed.json"
@@ -188,6 +195,7 @@ def import_gguf(
     headers = [read_gguf(part) for part in parts]  # before the copy: damage costs no time
     total = sum(header.size_bytes for header in headers)
     require_space(folder, total)
+    make_private_folder(home)
     (folder / RECORD).unlink(missing_ok=True)
     files: list[ModelFile] = []
 
