@@ -38,6 +38,11 @@ def explain_os_errors(path: Path) -> Iterator[None]:
                 f"cannot write {path}: {problem.strerror}",
                 hint="give this user the right to write there, or choose another folder: --home /path",
             ) from problem
+        if problem.errno in (errno.ENOTDIR, errno.EEXIST):
+            raise MachineError(
+                f"cannot write {path}: a file stands where a folder is needed",
+                hint="move that file away, or choose another folder: --home /path",
+            ) from problem
         raise
 
 

@@ -25,7 +25,7 @@ from kit.files import require_space, require_writable_folder
 from kit.instance import Instance, announce, own_home, withdraw
 from kit.ops.child import ChildSpec
 from kit.ops.ports import claim_port, is_loopback, trust_only, url_of
-from kit.ops.starter import add_samples, fetch_starters, prepare_chat_model
+from kit.ops.starter import add_samples, fetch_starters, needed_models, prepare_chat_model
 from kit.ops.supervise import Supervisor, stop_on_signals
 from kit.silence import quiet_environment
 from kit.supply.catalog import STARTER_CHAT, STARTER_EMBEDDING
@@ -78,8 +78,8 @@ def run_kit(
         if is_first_run_allowed:
             fetch_starters(config, say=voice.say, on_progress=voice.progress)
             voice.done()
-        if not config.engine.url:
-            _prepare_engine(config, voice)
+        if STARTER_CHAT in needed_models(config) and is_first_run_allowed:
+            prepare_chat_model(home, say=voice.say)
         if with_samples:
             add_samples(home, database, say=voice.say)
         database.close()
@@ -100,14 +100,6 @@ def require_account(host: str, database: Database) -> None:
             f"others on the network could reach {host}, and there is no account yet",
             hint="make one first: kit user add NAME --role admin",
         )
-
-
-def _prepare_engine(config: Config, voice: Voice) -> None:
-    from kit.engine.variants import choose_variant
-
-    choose_variant(config.home)
-    if not config.engine.model:
-        prepare_chat_model(config.home, say=voice.say)
 
 
 def make_plan(config: Config, web_port: int) -> Plan:
