@@ -6,14 +6,26 @@ document that the reader may not see cannot turn an answer into a refusal or bac
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from kit.answer.calibration import (
+    ANSWERED,
+    ANSWERED_LEXICAL,
+    MEASURED_MODELS,
+    MIN_ANSWERED,
+    MIN_ANSWERED_LEXICAL,
+    SELECT,
+    SELECT_LEXICAL,
+    Weights,
+)
+from kit.answer.facts import facts, missing_values
 from kit.answer.passages import Unit, cut_passages, rarity, unseen_rarity
 from kit.answer.questions import Question, gives_kind, read_question
-from kit.answer.words import content_stems
+from kit.answer.words import content_stems, stem, words
 from kit.errors import EmbedError
 from kit.library.documents import Hit
 from kit.library.embed import Embedder
@@ -22,17 +34,35 @@ MAX_EMBEDDED = 40  # sentences; about 0.3 s for the starter embedding model on t
 
 
 @dataclass(frozen=True)
+class Features:
+    """What speaks for one sentence as the answer; each 0 to 1 but `num_missing_names`."""
+
+    coverage: float
+    """Share of the question's words, by weight, in the sentence, its heading and document name."""
+    passage_coverage: float
+    """The same share for the whole passage."""
+    cosine: float
+    kind: float
+    """1 if it holds the kind of thing asked for: a date, a sum, a name."""
+    num_missing_names: int
+    """Names and numbers of the question that the passage does not have."""
+    first: float
+    """1 / rank of the passage."""
+
+
+@dataclass(frozen=True)
 class Evidence:
     """The sentences of the passages, and what they say to the question.
 
     ``best`` is the run that opens the answer, empty where the passages do not answer. `vectors` has
-    shape (len(units), dim), or is None where search was lexical only. `score` is the probability,
-    as calibrated, that the best run answers.
+    shape (len(units), dim), or is None where there is no embedder. `score` is the probability, as
+    calibrated, that the best sentence answers; `closest` is that sentence either way.
     """
 
     units: tuple[Unit, ...]
     vectors: np.ndarray | None
     best: tuple[Unit, ...]
+    closest: Unit | None
     score: float
 
     @property
@@ -44,26 +74,72 @@ def find_evidence(question: str, hits: Sequence[Hit], embedder: Embedder | None)
     """The evidence in `hits`. Without an embedder, or where it fails, by words only."""
     asked = read_question(question)
     units = cut_passages(hits)
-    if not units:
-        return Evidence((), None, (), 0.0)
     weights = question_weights(asked, units)
     units = prefilter(units, weights)
-    cosines, vectors = None, None
-    if embedder is not None:
-        try:
-            vectors = embedder.embed_passages([unit.with_context for unit in units])
-            cosines = vectors @ embedder.embed_queries([question])[0]
-        except EmbedError:
-            vectors = None
-    scores = [
-        coverage(weights, unit.stems | unit.context_stems)
-        + (0.0 if cosines is None else float(cosines[i]))
-        + (0.15 if gives_kind(asked.kind, unit.text, asked.facts) else 0.0)
+    if not any(not unit.is_lead for unit in units):
+        return Evidence((), None, (), None, 0.0)
+    vectors, cosines = _embed(question, units, embedder)
+    is_measured = embedder is not None and embedder.model in MEASURED_MODELS and cosines is not None
+    select = SELECT if cosines is not None else SELECT_LEXICAL
+    seen = features(asked, units, weights, cosines)
+    top = max(
+        (i for i, unit in enumerate(units) if not unit.is_lead),
+        key=lambda i: (weigh(select, seen[i]), -i),
+    )
+    score = probability(weigh(ANSWERED if is_measured else ANSWERED_LEXICAL, seen[top]))
+    enough = score >= (MIN_ANSWERED if is_measured else MIN_ANSWERED_LEXICAL)
+    best = _with_antecedent(units, top) if enough else ()
+    return Evidence(tuple(units), vectors, best, units[top], score)
+
+
+def features(
+    asked: Question,
+    units: Sequence[Unit],
+    weights: dict[str, float],
+    cosines: np.ndarray | None,
+) -> list[Features]:
+    """One row of features per unit."""
+    passages: dict[int, tuple[float, int]] = {}
+    for unit in units:
+        if unit.hit.chunk_id not in passages:
+            passages[unit.hit.chunk_id] = _of_passage(asked, unit, weights)
+    return [
+        Features(
+            coverage=coverage(weights, unit.stems | unit.context_stems),
+            passage_coverage=passages[unit.hit.chunk_id][0],
+            cosine=0.0 if cosines is None else max(0.0, float(cosines[i])),
+            kind=float(gives_kind(asked, unit.text)),
+            num_missing_names=passages[unit.hit.chunk_id][1],
+            first=1.0 / unit.hit.rank,
+        )
         for i, unit in enumerate(units)
     ]
-    top = int(np.argmax(scores))
-    enough = scores[top] >= (0.75 if cosines is None else 1.2)
-    return Evidence(tuple(units), vectors, (units[top],) if enough else (), scores[top])
+
+
+def _of_passage(asked: Question, unit: Unit, weights: dict[str, float]) -> tuple[float, int]:
+    """(coverage by the whole passage, names and numbers of the question that it lacks)."""
+    text = f"{unit.hit.document}\n{unit.hit.place}\n{unit.hit.text}"
+    there = {stem(word) for word in words(text)}
+    missing = missing_values(asked.facts, facts(text))
+    stems = frozenset(content_stems(text)) | unit.context_stems
+    return coverage(weights, stems), len(asked.facts.names - there) + len(missing)
+
+
+def weigh(weights: Weights, seen: Features) -> float:
+    """The log-odds of one sentence."""
+    return (
+        weights.bias
+        + weights.coverage * seen.coverage
+        + weights.passage_coverage * seen.passage_coverage
+        + weights.cosine * seen.cosine
+        + weights.kind * seen.kind
+        + weights.missing_name * seen.num_missing_names
+        + weights.first * seen.first
+    )
+
+
+def probability(log_odds: float) -> float:
+    return 1.0 / (1.0 + math.exp(-log_odds))
 
 
 def question_weights(asked: Question, units: Sequence[Unit]) -> dict[str, float]:
@@ -91,3 +167,33 @@ def prefilter(units: list[Unit], weights: dict[str, float]) -> list[Unit]:
         ),
     )
     return [units[i] for i in sorted(ranked[:MAX_EMBEDDED])]
+
+
+def _embed(
+    question: str, units: Sequence[Unit], embedder: Embedder | None
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """(vectors of the units, their cosines with the question), or nothing where it cannot be."""
+    if embedder is None:
+        return None, None
+    try:
+        vectors = embedder.embed_passages([unit.with_context for unit in units])
+        query = embedder.embed_queries([question])[0]
+    except EmbedError:
+        return None, None
+    return vectors, vectors @ query  # (num_units, dim), (num_units,)
+
+
+_POINTS_BACK = frozenset(
+    {"it", "they", "this", "these", "that", "those", "he", "she", "its", "their"}
+)
+
+
+def _with_antecedent(units: Sequence[Unit], top: int) -> tuple[Unit, ...]:
+    """The sentence, with the one before it if it begins by pointing back ('It meets …')."""
+    unit = units[top]
+    first = next(iter(words(unit.text)), "")
+    if first not in _POINTS_BACK or top == 0:
+        return (unit,)
+    before = units[top - 1]
+    joined = before.hit.chunk_id == unit.hit.chunk_id and before.text == unit.before
+    return (before, unit) if joined and not before.is_lead else (unit,)

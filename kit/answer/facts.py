@@ -100,7 +100,9 @@ _BARE_MONTH = re.compile(
     r"|(?<=\b(?:in|of|by|to) )(May)\b|(?<=\b(?:until|after|since|early|every) )(May)\b|(?<=\b(?:before|during) )(May)\b"
 )
 _TOKEN = re.compile(r"[^\W\d_][\w'’]*(?:-[^\W\d_][\w'’]*)*")
-_STARTS = re.compile(r"(?:^|[.!?:;]\s+|[\n•–—]\s*|[\"“‘(\[]\s*|^\s*(?:[-*]|\d+[.)])\s+)$")
+_STARTS = re.compile(
+    r"(?:^|[.!?:;]\s+|[\n•–—]\s*|[\"“‘(\[]\s*|^\s*(?:[-*]|\(?[\d\x00]+(?:\.\d+)*[.)]?)\s+)$"
+)
 
 
 @dataclass(frozen=True)
@@ -299,7 +301,7 @@ def _names(text: str) -> tuple[frozenset[str], frozenset[str]]:
         plain -= _CALENDAR
         if len(token) > 1 and token.isupper():
             names |= plain
-        elif _STARTS.search(text[max(0, match.start() - 6) : match.start()]):
+        elif _STARTS.search(text[max(0, match.start() - 8) : match.start()]):
             openers |= plain
         else:
             names |= plain

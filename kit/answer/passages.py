@@ -7,6 +7,7 @@ document, and the text between them is `Unit.text`.
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from kit.answer.words import content_stems
 from kit.library.documents import Hit
 
 MAX_WINDOW = 3  # sentences that may support a statement together
+MAX_LEAD_WORDS = 8
+_NUMBERING = re.compile(r"^\s*(?:[-*•‣▪–—]|\(?(?:\d+(?:\.\d+)*|[a-zA-Z]|[ivx]+)[.)]?)\s+")
 
 
 @dataclass(frozen=True)
@@ -28,15 +31,22 @@ class Unit:
     text: str
     before: str
     """The sentence before it in the passage, '' for the first."""
+    lead: str
+    """The heading or question that it stands under within the passage, '' if none."""
     stems: frozenset[str]
     context_stems: frozenset[str]
-    """Of the document's name and the heading or place, which the reader sees beside the quote."""
+    """Of its lead, its document's name and place: what a reader sees beside the sentence."""
 
     @property
     def with_context(self) -> str:
         """As it is embedded: its heading first, which often alone names the subject of a rule."""
-        place = self.hit.place.strip()
-        return f"{place}: {self.text}" if place and place not in self.text else self.text
+        context = self.lead or self.hit.place.split(">")[-1].strip()
+        return f"{context}: {self.text}" if context and context not in self.text else self.text
+
+    @property
+    def is_lead(self) -> bool:
+        """A heading or a question: it announces something and states nothing."""
+        return is_lead(self.text)
 
 
 def cut_passages(hits: Sequence[Hit]) -> list[Unit]:
@@ -44,17 +54,28 @@ def cut_passages(hits: Sequence[Hit]) -> list[Unit]:
     units: list[Unit] = []
     seen: set[tuple[str, int, int]] = set()
     for hit in hits:
-        context = frozenset(content_stems(f"{_spaced(hit.document)} {hit.place}"))
-        before = ""
+        label = frozenset(content_stems(f"{_spaced(hit.document)} {hit.place}"))
+        before, lead = "", ""
         for start, end in split_sentences(hit.text):
             text = hit.text[start:end]
             key = (hit.document_id, hit.start + start, hit.start + end)
             if key not in seen:
                 seen.add(key)
+                context = label | frozenset(content_stems(lead))
                 stems = frozenset(content_stems(text))
-                units.append(Unit(hit, key[1], key[2], text, before, stems, context))
+                units.append(Unit(hit, key[1], key[2], text, before, lead, stems, context))
             before = text
+            lead = text if is_lead(text) else lead
     return units
+
+
+def is_lead(text: str) -> bool:
+    """Whether a sentence is a question, or a short line without a stop, a colon pair or a number."""
+    if text.endswith(("?", "？")) or text.startswith("#"):
+        return True
+    body = _NUMBERING.sub("", text)
+    is_plain = not re.search(r"[.!;。！；|]$|:\s|\d", body)
+    return is_plain and len(body.split()) <= MAX_LEAD_WORDS and "\n" not in body.strip()
 
 
 def windows(units: Sequence[Unit]) -> Iterable[tuple[Unit, ...]]:

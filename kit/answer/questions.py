@@ -15,15 +15,22 @@ from typing import Literal
 from kit.answer.facts import Facts, facts
 from kit.answer.words import content_stems, stem, words
 
-Kind = Literal["time", "amount", "number", "name", "place", "any"]
+Kind = Literal["time", "money", "number", "identity", "name", "place", "any"]
 
 # First match wins. The patterns look at the lower-case question.
 _KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
-    ("amount", re.compile(r"\bhow much\b|\bhow (?:expensive|costly)\b")),
     (
-        "amount",
+        "money",
         re.compile(
-            r"\b(?:what|which)\b.{0,40}\b(?:amount|cost|price|fee|rate|salary|budget|percentage|sum|total|tariff|per diem|allowance|maximum|minimum|limit|cap|threshold|ceiling)s?\b"
+            r"\bhow (?:expensive|costly)\b|\bhow much\b.{0,60}\b(?:cost|costs|pay|paid|charge|charged|money|spent|spend|earn|earned|fee|fees|fine|price|salary|income|funding|grant)\b"
+            r"|\b(?:what|which)\b.{0,40}\b(?:cost|costs|price|fee|fees|salary|budget|tariff|per diem|fine|penalty|wage|charge)\b"
+        ),
+    ),
+    ("number", re.compile(r"\bhow much\b")),
+    (
+        "number",
+        re.compile(
+            r"\b(?:what|which)\b.{0,40}\b(?:amount|rate|percentage|sum|total|allowance|maximum|minimum|limit|cap|threshold|ceiling)s?\b"
         ),
     ),
     (
@@ -39,21 +46,38 @@ _KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
             r"\bhow (?:many|long|far|old|large|big|high|tall|heavy|wide|deep)\b|\b(?:what|which)\b.{0,20}\b(?:number|quantity|percent)\b"
         ),
     ),
+    ("identity", re.compile(r"^(?:and |so |but )?who(?: is|'s| was| are| were) (?:the|our|your|its|head|a |an )")),
     ("name", re.compile(r"^(?:and |so |but )?(?:who|whose|whom)\b|\b(?:by|to|with|from) whom\b|\bwho (?:is|are|was|were|do|does|did|has|must|should|can|may|will)\b")),
     ("place", re.compile(r"^(?:and |so |but )?where\b|\bin (?:which|what) (?:city|country|town|room|building)\b")),
 )  # fmt: skip
+_RULE_NUMBER = re.compile(r"^\W*\d+(?:\.\d+)*[.)]?\s+(?=[^\W\d_])")
+_COUNTED = re.compile(r"\bhow many\b")
+_FREE = re.compile(r"\b(?:free|no (?:charge|fee|cost)|nothing)\b", re.IGNORECASE)
+_MEASURE = re.compile(
+    r"[\w.,]+[ \u00a0-](?:working |calendar |business |square |full |more |whole )*(?:seconds?|minutes?|hours?|days?|weeks?|months?|years?|metres?|meters?|km|kilomet\w+"
+    r"|miles?|litres?|liters?|kg|kilograms?|tonnes?|pages?|words?|copies|people|persons?|members?|participants?|students?|staff|characters?|times?|samples?|boreholes?|sites?|nights?)\b"
+    r"|\b(?:1[89]|20)\d\d\b",
+    re.IGNORECASE,
+)
 _TIME_WORDS = frozenset(
     stem(word)
     for word in """day days week month year hour minute annually yearly quarterly monthly weekly daily fortnight
     semester term quarter century decade morning afternoon evening noon midnight weekday weekend deadline immediately
     biannually biennially every once twice today tomorrow spring summer autumn winter fall""".split()
 )
+_PLACE_WORDS = frozenset(
+    stem(word)
+    for word in """room building hall office desk floor street road avenue campus city town country region
+    province state district village library website online portal intranet folder cabinet page form section
+    gate entrance door jetty lab laboratory clinic hospital school church river sea coast north south east
+    west northern southern eastern western centre center site store counter reception online e-mail email""".split()
+)
 _ROLE_WORDS = frozenset(
     stem(word)
     for word in """chair chairperson director head manager officer dean office secretary supervisor board
     committee registrar rector chancellor president minister administrator coordinator department team unit
     council staff researcher applicant student employee author editor treasurer librarian auditor reviewer
-    panel member investigator professor doctor faculty finance bursar librarian vice-chancellor holder""".split()
+    panel member master supervisor investigator professor doctor faculty finance bursar librarian vice-chancellor holder""".split()
 )
 
 
@@ -84,22 +108,42 @@ def kind_of(text: str) -> Kind:
     return "any"
 
 
-def gives_kind(kind: Kind, text: str, asked: Facts) -> bool:
-    """Whether `text` holds something of this kind that the question did not say itself."""
+def gives_kind(asked: Question, text: str) -> bool:
+    """Whether `text` holds something of the kind asked for that the question did not say itself."""
+    text = _RULE_NUMBER.sub("", text)
     found = facts(text)
-    new = found.values - asked.values
-    if kind in ("amount", "number"):
+    new = found.values - asked.facts.values
+    new_stems = {stem(word) for word in words(text)} - set(asked.stems)
+    names = found.names - asked.facts.names - asked.facts.openers
+    if asked.kind == "money":
+        bare = {value for value in new if value.startswith("num:")} - _measures(text)
+        priced = any(value.startswith(("cur:", "pct:")) for value in new)
+        return priced or bool(bare) or _FREE.search(text) is not None
+    if asked.kind == "place":
+        return bool(names) or bool(_PLACE_WORDS & new_stems)
+    if asked.kind == "number":
+        if _COUNTED.search(asked.text.lower()):
+            new = new - _measures(text, but=asked.stems)
         spoken = {"once", "twice", "one", "daily", "half", "no", "none"} & set(words(text))
         return any(value.startswith(("num:", "pct:", "id:")) for value in new) or bool(spoken)
-    if kind == "time":
-        if any(value.startswith(("date:", "month:", "day:", "time:")) for value in new):
-            return True
+    if asked.kind == "time":
+        dated = any(value.startswith(("date:", "month:", "day:", "time:")) for value in new)
         years = {value for value in new if re.fullmatch(r"num:(1\d|20)\d\d", value)}
-        return bool(years) or bool(_TIME_WORDS & {stem(word) for word in words(text)})
-    if kind == "name":
-        names = (found.names | found.openers) - asked.names - asked.openers
-        return bool(names) or bool(_ROLE_WORDS & {stem(word) for word in words(text)})
+        return dated or bool(years) or bool(_TIME_WORDS & new_stems)
+    if asked.kind == "identity":
+        return bool(names)
+    if asked.kind == "name":
+        return bool(names) or bool(_ROLE_WORDS & new_stems)
     return True
+
+
+def _measures(text: str, *, but: Sequence[str] = ()) -> set[str]:
+    """The numbers that count a known thing: '15 metres', 'five days'; not the things of `but`."""
+    found: set[str] = set()
+    for match in _MEASURE.finditer(text):
+        if not {stem(word) for word in words(match.group())} & set(but):
+            found |= facts(match.group()).values
+    return found
 
 
 def search_text(question: str, history: Sequence[str]) -> str:

@@ -27,6 +27,9 @@ _ITEM = re.compile(
     r"[ \t]*(?:[-*•‣▪–—]\s+|\(?(?:\d+(?:\.\d+)*|[a-z]|[ivx]+)[.)]\s+|\d+(?:\.\d+)+\s+|#{1,6}\s+|\|)",
     re.I,
 )
+_ROW = re.compile(
+    r"[^:;]{1,60}:\s[^;]*;\s*[^:;]{1,60}:\s|.*\S\s*[|\t]\s*\S"
+)  # 'A: b; C: d' or cells
 _SHORT_LINE_CHARS = 60  # a line this much shorter than the text's widest does not run on
 
 
@@ -68,6 +71,8 @@ def _runs_on(text: str, block: tuple[int, int], start: int, end: int, widest: in
         return False
     last = text[text.rfind("\n", 0, block[1]) + 1 : block[1]].rstrip()
     following = text[start:end].lstrip()
+    if _ROW.match(last) or _ROW.match(following):
+        return False
     if following[0].islower() or last.endswith((",", ";", "-")):
         return True
     is_full = len(last) >= max(_SHORT_LINE_CHARS, widest - 20)

@@ -17,8 +17,8 @@ MAX_DOCUMENTS = 12  # read for suggestions, latest first
 MIN_SECTION_CHARS = 120  # a heading with less below it is not worth a question
 _DULL = frozenset(
     content_stems(
-        "contents introduction overview background scope purpose definitions references appendix annex"
-        " document history version abstract conclusion acknowledgements index title page sheet slide"
+        "contents introduction overview background scope purpose definitions references appendix"
+        " annex document history version abstract conclusion acknowledgements index title page"
     )
 )
 

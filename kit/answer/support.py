@@ -21,7 +21,7 @@ from kit.errors import EmbedError
 from kit.library.embed import Embedder
 
 UNSUPPORTED = Verdict("unsupported")
-_REFUSING = frozenset("prohibited forbidden excluded ineligible disallowed barred refused".split())
+_REFUSING = frozenset("prohibited forbidden excluded ineligible disallowed barred".split())
 _NOT_NEGATIONS = re.compile(
     r"\b(?:no|not) (?:more|less|fewer|later|earlier|longer|sooner) than\b|\bnot exceed\w*\b|\bnot only\b"
     r"|\bno\.? ?\d+|\bwithout (?:delay|exception)\b|\bwhether or not\b",
@@ -62,7 +62,7 @@ class SupportCheck:
 
     def __call__(self, sentence: str) -> Verdict:
         """The verdict with the smallest run of sentences that supports most."""
-        stems = frozenset(content_stems(sentence))
+        stems = telling_stems(sentence)
         claimed = facts(sentence)
         if not stems and not claimed.claims:
             return UNSUPPORTED
@@ -75,14 +75,30 @@ class SupportCheck:
             if score < PARTLY:
                 break
             run = self._runs[-place]
-            if not contradicts(sentence, stems, claimed, run):
+            if not contradicts(sentence, stems, claimed, run) and self._joins(stems, claimed, run):
                 return Verdict("supported" if score >= SUPPORTED else "partly", run)
         return UNSUPPORTED
 
     def score(self, sentence: str) -> float:
         """The best score before the hard rules, 0 to 1; what the thresholds are set on."""
-        stems, cosines = frozenset(content_stems(sentence)), self._cosines(sentence)
+        stems, cosines = telling_stems(sentence), self._cosines(sentence)
         return max((self._score(stems, run, cosines) for run in self._runs), default=0.0)
+
+    def _joins(self, stems: frozenset[str], claimed: Facts, run: Sequence[Unit]) -> bool:
+        """Whether each fact stands beside what it is said of.
+
+        In a run of several sentences, one that brings a number must share the sentence's words
+        too; otherwise the price of one thing would support the price of another.
+        """
+        if len(run) == 1 or not claimed.claims:
+            return True
+        about = [len(stems & unit.stems) for unit in run]
+        bringing = [
+            i
+            for i, unit in enumerate(run)
+            if any(c & facts(unit.text).values for c in claimed.claims)
+        ]
+        return all(2 * about[i] >= max(about) and about[i] > 0 for i in bringing)
 
     def _score(
         self, stems: frozenset[str], run: Sequence[Unit], cosines: np.ndarray | None
@@ -123,6 +139,11 @@ def contradicts(sentence: str, stems: frozenset[str], claimed: Facts, run: Seque
     if missing_names(claimed, f"{hit.text}\n{label}"):
         return True
     return is_denied(sentence, stems, text) or has_opposite(sentence, text)
+
+
+def telling_stems(sentence: str) -> frozenset[str]:
+    """The content words that are not numbers: those are compared as facts."""
+    return frozenset(s for s in content_stems(sentence) if not any(c.isdigit() for c in s))
 
 
 def is_denied(sentence: str, stems: frozenset[str], evidence: str) -> bool:

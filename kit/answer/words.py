@@ -73,6 +73,7 @@ def stem(word: str) -> str:
             break
     if len(word) > 3:
         word = word.removesuffix("e")
+    word = _undouble(word)
     return word[:-1] + "i" if len(word) > 2 and word.endswith("y") else word
 
 
@@ -105,7 +106,7 @@ def _without_plural(word: str) -> str:
 
 
 def _undouble(word: str) -> str:
-    if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "aeiouslz":
+    if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "aeiou":
         return word[:-1]
     return word
 
