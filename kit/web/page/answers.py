@@ -163,7 +163,7 @@ def _thumbnail(citation: Citation) -> str:
     if citation.page is None or not citation.document.lower().endswith(".pdf"):
         return ""
     page = f"/api/v1/documents/{citation.document_id}/pages/{citation.page}.png"
-    image = escape(f"{page}?start={citation.start}&end={citation.end}")
+    image = escape(f"{page}?start={citation.start}&end={citation.end}&scale=0.5")
     alt = f"Page {citation.page}, the passage highlighted"
     return new_tab(
         passage_url(citation), f'<img src="{image}" loading="lazy" alt="{alt}">', "thumbnail"

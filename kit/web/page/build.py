@@ -24,7 +24,7 @@ from kit.web.page.theme import head_html, make_theme
 from kit.web.services import Services
 
 EVENTS = [
-    *("start", "ask", "stop", "regenerate", "edit"),
+    *("start", "ask", "regenerate", "edit", "stop", "stopped"),
     *("open_chat", "find_chats", "rename_chat", "delete_chat", "feedback", "show_evidence"),
     *("open_documents", "remove_document", "retry_document", "find_passages"),
 ]
@@ -123,6 +123,8 @@ def _lay_out_documents(made: dict[str, Any]) -> None:
     made["drop"] = gr.File(
         file_count="multiple", label="Add documents", show_label=False, elem_id="drop", height=132
     )
+    # Gradio would leave an empty temporary file behind for each upload; the path is enough.
+    made["drop"]._process_single_file = lambda file: file.path
     made["uploaded"] = _html("uploaded")
     _html("filter-space", frame.documents_filter_html(), is_drawn=False)
     made["table"] = _html("table")
@@ -146,12 +148,13 @@ def _wire(w: _Widgets, services: Services) -> None:
         _on(w.bus, "regenerate", chat.regenerate, drawn, queue=True, trigger_mode="once"),
         _on(w.bus, "edit", chat.edit, drawn, queue=True, trigger_mode="once"),
     ]
-    # Leaving a conversation while it is being answered stops the answer, as Stop does.
-    _on(w.bus, "stop", chat.stopped, drawn, cancels=streams)
-    _on(w.bus, "open_chat", chat.open, drawn, cancels=streams)
-    _on(w.bus, "delete_chat", chat.delete, drawn, cancels=streams)
+    # Two events: Gradio cancels only when the handler of the cancelling event has returned.
+    _on(w.bus, "stop", None, [], cancels=streams)
+    _on(w.bus, "stopped", chat.stopped, drawn)
+    _on(w.bus, "open_chat", chat.open, drawn)
+    _on(w.bus, "delete_chat", chat.delete, drawn)
 
-    _on(w.bus, "open_documents", documents.open, [w.table, w.timer, w.who, w.toast])
+    _on(w.bus, "open_documents", documents.open, [w.table, w.timer, w.who, w.uploaded, w.toast])
     _on(w.bus, "remove_document", documents.remove, shown)
     _on(w.bus, "retry_document", documents.retry, shown)
     _on(w.timer, "tick", documents.show, shown, trigger_mode="once")
@@ -168,7 +171,7 @@ def _wire(w: _Widgets, services: Services) -> None:
 def _on(
     widget: Any,
     event: str,
-    handler: Callable[..., Any],
+    handler: Callable[..., Any] | None,
     outputs: Sequence[Any],
     *,
     queue: bool = False,

@@ -113,10 +113,12 @@ class ChatTab:
 
     @explained(1)
     def evidence(self, event: gr.EventData, request: gr.Request) -> tuple[str]:
-        """The evidence of the answer whose sources were asked for."""
-        messages = self._conversations.messages(id_of(event, "conversation"), user_of(request))
-        wanted = number_of(event, "message")
-        return (_evidence([m for m in messages if m.id == wanted]),)
+        """The evidence of the answer whose sources were asked for, or what came closest to it."""
+        message = self._conversations.message(number_of(event, "message"), user_of(request))
+        if message.answer is None:
+            return ("",)
+        answer = message.answer
+        return (evidence_html(answer.citations, answer.closest, message_id=message.id),)
 
     # Streams ------------------------------------------------------------------------------------
 
@@ -241,8 +243,6 @@ class _Turn:
 
 
 def _evidence(messages: Sequence[Message]) -> str:
-    """The evidence of the last answer; '' if it has none."""
+    """The evidence of the last answer; '' if it has none. What came only close waits to be asked."""
     answer = messages[-1].answer if messages else None
-    if answer is None:
-        return ""
-    return evidence_html(answer.citations, answer.closest, message_id=messages[-1].id)
+    return "" if answer is None else evidence_html(answer.citations, message_id=messages[-1].id)

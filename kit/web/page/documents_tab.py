@@ -52,13 +52,13 @@ class DocumentsTab:
         """The documents this person may see; the timer runs while any of them is in work."""
         return self._draw(user_of(request))
 
-    @explained(3)
-    def open(self, request: gr.Request) -> tuple[Any, Any, Any]:
+    @explained(4)
+    def open(self, request: gr.Request) -> tuple[Any, Any, Any, Any]:
         """As `show`, with the choice of who may read new documents, for those who have it."""
         user_id = user_of(request)
         is_admin = self._is_admin(user_id)
         who = gr.Radio(value=SHARED if is_admin else PRIVATE, visible=is_admin)
-        return (*self._draw(user_id), who)
+        return (*self._draw(user_id), who, "")
 
     @explained(2)
     def remove(self, event: gr.EventData, request: gr.Request) -> Drawn:

@@ -132,7 +132,7 @@
   const open = async (id) => {
     if (!(await mayLeave())) return;
     cancelEdit();
-    setBusy(false);
+    stop();
     setConversation(id);
     show("chat");
     emit("open_chat");
@@ -151,6 +151,11 @@
         else node.removeAttribute("aria-current");
       }
     }
+  };
+
+  const stop = () => {
+    if (state.busy) emit("stop");
+    setBusy(false);
   };
 
   const submit = () => {
@@ -208,7 +213,7 @@
     "new-chat": () => open(""),
     "open-chat": (button) => open(button.dataset.conversation),
     suggest: (button) => { setQuestion(button.dataset.question); submit(); },
-    stop: () => { setBusy(false); emit("stop"); say("Stopped"); focusQuestion(); },
+    stop: () => { stop(); emit("stopped"); say("Stopped"); focusQuestion(); },
     regenerate: () => { if (!state.busy) { setBusy(true); state.asked = ""; emit("regenerate"); } },
     "edit-question": (button) => { if (!state.busy) startEdit(button); },
     "cancel-edit": () => { cancelEdit(); focusQuestion(); },
@@ -241,8 +246,8 @@
       const { conversation: target, title } = button.dataset;
       const isSure = await ask("Delete this chat?", `“${title}” and its answers are removed for good.`, "Delete");
       if (!isSure) return;
+      if (target === state.conversation) { stop(); cancelEdit(); }
       emit("delete_chat", { target });
-      if (target === state.conversation) { setBusy(false); cancelEdit(); setConversation(""); }
     },
     remove: async (button) => {
       const { document: target, title } = button.dataset;
