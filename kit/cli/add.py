@@ -179,7 +179,8 @@ def _read(kit: Kit, added: Sequence[DocumentRecord], results: dict[str, Result])
             kit.read_documents(waiting, on_change)
         except EmbedError as problem:
             say(f"note: stored, and read as soon as this is cured: {problem.message}")
-            say(f"hint: {problem.hint}")
+            if problem.hint:
+                say(f"hint: {problem.hint}")
 
 
 def _result(record: DocumentRecord) -> Result:

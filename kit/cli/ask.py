@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kit.cli import options
-from kit.cli.output import emit, say
+from kit.cli.output import emit, plain, say
 from kit.cli.session import open_kit
 from kit.config import load_config
 from kit.errors import EngineError, KitError
@@ -154,12 +154,3 @@ def print_answer(answer: Answer) -> None:
         print("\nThe passages that came closest:")
         for citation in answer.closest:
             print(f"  - {plain(citation.document)}, {citation.place}")
-
-
-def plain(text: str) -> str:
-    """Text safe for a terminal.
-
-    Threat: a document or a model that writes escape sequences to move the cursor, retitle the
-    window or hide text.
-    """
-    return "".join(c for c in text if c in "\n\t" or (c.isprintable()))

@@ -11,7 +11,7 @@ import typer
 
 from kit.cli import options
 from kit.cli.add import add
-from kit.cli.output import emit, say, table
+from kit.cli.output import emit, plain, say, table
 from kit.cli.session import find_document, open_kit
 from kit.config import load_config
 
@@ -53,7 +53,7 @@ def show(
     width = max(map(len, record))
     for name, value in record.items():
         shown = "; ".join(value) if isinstance(value, list) else value
-        print(f"{name.ljust(width)}  {'-' if shown in (None, '') else shown}")
+        print(f"{name.ljust(width)}  {'-' if shown in (None, '') else plain(str(shown))}")
 
 
 @app.command()
@@ -75,8 +75,8 @@ def search(
     if not found.hits:
         say("nothing found")
     for hit in found.hits:
-        print(f"{hit.rank}. {hit.document}, {hit.place}  (score {hit.score:.3f})")
-        print(f"   {' '.join(hit.text.split())}\n")
+        print(f"{hit.rank}. {plain(hit.document)}, {plain(hit.place)}  (score {hit.score:.3f})")
+        print(f"   {plain(' '.join(hit.text.split()))}\n")
 
 
 @app.command()
@@ -94,7 +94,7 @@ def rm(
         emit({"removed": [{"id": record.id, "name": record.name} for record in records]})
         return
     for record in records:
-        print(f"removed {record.name}")
+        print(f"removed {plain(record.name)}")
 
 
 @app.command()

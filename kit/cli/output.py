@@ -26,6 +26,15 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def plain(text: str) -> str:
+    """Text safe for a terminal.
+
+    Threat: a document, its name or a model that writes escape sequences to move the cursor,
+    retitle the window or hide text.
+    """
+    return "".join(letter for letter in text if letter in "\n\t" or letter.isprintable())
+
+
 def table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> None:
     """Aligned columns on stdout, never cut or wrapped, so that they can be piped; None is '-'."""
     cells = [[_cell(value) for value in row] for row in rows]
@@ -36,7 +45,7 @@ def table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> None:
 
 
 def _cell(value: object) -> str:
-    return "-" if value is None else str(value).replace("\n", " ")
+    return "-" if value is None else plain(" ".join(str(value).split("\n")))
 
 
 class Meter:

@@ -1,0 +1,180 @@
+"""kit docs: what is added, what is said of each file, exit codes and JSON shapes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kit.errors import DiskFull, DocumentRefused, EmbedError, NotFound, UsageError
+from tests.cli.conftest import RunKit
+from tests.cli.fake_kit import FakeKit
+
+
+@pytest.fixture
+def kit(monkeypatch: pytest.MonkeyPatch) -> FakeKit:
+    """The kit that the commands open."""
+    fake = FakeKit()
+
+    @contextlib.contextmanager
+    def open_fake(*_: object) -> Iterator[FakeKit]:
+        yield fake
+
+    monkeypatch.setattr("kit.cli.add.open_kit", open_fake)
+    monkeypatch.setattr("kit.cli.docs.open_kit", open_fake)
+    return fake
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two good files, two bad ones, hidden ones."""
+    root = tmp_path / "papers"
+    (root / "2025" / ".git").mkdir(parents=True)
+    (root / "policy.md").write_text("# Policy")
+    (root / "2025" / "minutes.md").write_text("# Minutes")
+    (root / "2025" / "broken.pdf").write_text("bad bytes")
+    (root / "empty.txt").write_text("")
+    (root / ".DS_Store").write_text("x")
+    (root / "2025" / ".git" / "config").write_text("x")
+    return root
+
+
+def test_a_folder_is_added_with_a_reason_for_each_refused_file(
+    run_kit: RunKit, kit: FakeKit, folder: Path
+) -> None:
+    """Good files are indexed, each bad one has its reason, hidden ones are counted; exit 21."""
+    result = run_kit("docs", "add", str(folder), "--collection", "office")
+    assert result.code == DocumentRefused.exit_code
+    lines = {line.split()[3]: line for line in result.out.splitlines()[1:]}
+    assert set(lines) == {"policy.md", "2025/minutes.md", "2025/broken.pdf", "empty.txt"}
+    assert lines["policy.md"].startswith("indexed")
+    assert "the file is damaged; save it again" in lines["2025/broken.pdf"]
+    assert "the file is empty; check the original" in lines["empty.txt"]
+    assert "2 added, 2 refused, 2 hidden skipped" in result.err
+    assert {record.collection for record in kit.documents()} == {"office"}
+
+
+def test_only_good_files_exit_with_zero(run_kit: RunKit, kit: FakeKit, folder: Path) -> None:
+    """If nothing was refused the exit code is 0."""
+    result = run_kit("docs", "add", str(folder / "policy.md"), str(folder / "2025" / "minutes.md"))
+    assert result.code == 0
+    assert [record.name for record in kit.documents()] == ["policy.md", "minutes.md"]
+
+
+def test_add_as_json(run_kit: RunKit, kit: FakeKit, folder: Path) -> None:
+    """With --json one document on stdout holds every file, its state and its reason."""
+    result = run_kit("docs", "add", str(folder), "--json")
+    documents = {d["name"]: d for d in result.json()["documents"]}
+    assert documents["policy.md"]["state"] == "indexed"
+    assert documents["policy.md"]["num_chunks"] == 2
+    assert documents["empty.txt"] | {"id": None, "state": "refused"} == documents["empty.txt"]
+    assert result.json()["num_hidden"] == 2
+
+
+def test_a_missing_path_adds_nothing(run_kit: RunKit, kit: FakeKit, folder: Path) -> None:
+    """One path that is not there is named before anything is added."""
+    result = run_kit("docs", "add", str(folder), str(folder / "absent"))
+    assert result.code == UsageError.exit_code
+    assert "absent" in result.err
+    assert kit.documents() == []
+
+
+def test_a_folder_of_nothing_is_said_to_be(run_kit: RunKit, kit: FakeKit, tmp_path: Path) -> None:
+    """A folder without files is an error, not a silent success."""
+    assert run_kit("docs", "add", str(tmp_path)).code == UsageError.exit_code
+
+
+def test_a_full_disk_ends_it_and_names_the_file(
+    run_kit: RunKit, kit: FakeKit, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk stops the whole command with its own exit code and the file it met."""
+
+    def full(*_: object) -> None:
+        raise DiskFull("no space left")
+
+    monkeypatch.setattr(kit, "add", full)
+    result = run_kit("docs", "add", str(folder / "policy.md"))
+    assert result.code == DiskFull.exit_code
+    assert "policy.md" in result.err
+
+
+def test_without_an_embedding_model_files_are_stored(
+    run_kit: RunKit, kit: FakeKit, folder: Path
+) -> None:
+    """If nothing can read them now, the files are stored and the reason is said: no error."""
+    kit.read_error = EmbedError("the embedding model is not installed", hint="kit model pull x")
+    result = run_kit("docs", "add", str(folder / "policy.md"))
+    assert result.code == 0
+    assert "the embedding model is not installed" in result.err
+    assert result.out.splitlines()[1].startswith("queued")
+
+
+def test_list_has_the_promised_shape(run_kit: RunKit, kit: FakeKit, folder: Path) -> None:
+    """`kit docs list --json` gives id, name, state, num_pages, num_chunks and error of each."""
+    run_kit("docs", "add", str(folder / "policy.md"))
+    documents = run_kit("docs", "list", "--json").json()["documents"]
+    assert len(documents) == 1
+    promised = {"id", "name", "state", "num_pages", "num_chunks", "error"}
+    assert promised <= set(documents[0])
+    assert documents[0]["name"] == "policy.md"
+    assert "policy.md" in run_kit("docs", "list").out
+    assert run_kit("docs", "list", "-c", "other", "--json").json() == {"documents": []}
+
+
+def test_search_has_the_promised_shape(run_kit: RunKit, kit: FakeKit) -> None:
+    """`kit docs search --json` gives the promised keys; notices go to stderr too."""
+    result = run_kit("docs", "search", "travel", "--top-k", "3", "--json")
+    (hit,) = result.json()["hits"]
+    promised = {"rank", "document", "document_id", "page", "start", "end", "score", "text"}
+    assert promised <= set(hit)
+    assert result.err == "note: words only\n"
+    assert json.loads(result.out)["notices"] == ["words only"]
+    shown = run_kit("docs", "search", "travel").out
+    assert "1. policy.pdf, page 3" in shown
+
+
+def test_show_and_rm_take_ids_and_names(run_kit: RunKit, kit: FakeKit, folder: Path) -> None:
+    """A document is found by id and by name; one that is not there is exit code 22."""
+    run_kit("docs", "add", str(folder / "policy.md"))
+    assert run_kit("docs", "show", "d1", "--json").json()["document"]["name"] == "policy.md"
+    assert "policy.md" in run_kit("docs", "show", "policy.md").out
+    assert run_kit("docs", "show", "absent").code == NotFound.exit_code
+    both = run_kit("docs", "rm", "policy.md", "absent")
+    assert both.code == NotFound.exit_code
+    assert len(kit.documents()) == 1  # nothing is removed if one name is wrong
+    assert run_kit("docs", "rm", "policy.md").code == 0
+    assert kit.documents() == []
+
+
+def test_two_documents_of_one_name_need_the_id(run_kit: RunKit, kit: FakeKit, folder: Path) -> None:
+    """A name that two documents have is an error that lists their ids."""
+    run_kit("docs", "add", str(folder / "policy.md"))
+    run_kit("docs", "add", str(folder / "policy.md"), "-c", "other")
+    result = run_kit("docs", "rm", "policy.md")
+    assert result.code == UsageError.exit_code
+    assert "d1" in result.err
+    assert "d2" in result.err
+
+
+def test_export_gives_the_original_back(
+    run_kit: RunKit, kit: FakeKit, folder: Path, tmp_path: Path
+) -> None:
+    """The exported file has the bytes that were added, and an existing file is not overwritten."""
+    run_kit("docs", "add", str(folder / "policy.md"))
+    out = tmp_path / "out.md"
+    assert run_kit("docs", "export", "d1", "--output", str(out)).code == 0
+    assert out.read_bytes() == (folder / "policy.md").read_bytes()
+    assert run_kit("docs", "export", "d1", "--output", str(out)).code == UsageError.exit_code
+
+
+def test_retry_reads_again(run_kit: RunKit, kit: FakeKit, folder: Path) -> None:
+    """A document is read once more, and what became of it is told as after adding."""
+    run_kit("docs", "add", str(folder / "2025" / "broken.pdf"))
+    assert run_kit("docs", "retry", "broken.pdf").code == DocumentRefused.exit_code
+    kit.data["d1"] = b"now good"
+    result = run_kit("docs", "retry", "broken.pdf")
+    assert result.code == 0
+    assert result.out.splitlines()[1].startswith("indexed")
