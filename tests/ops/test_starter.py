@@ -1,0 +1,189 @@
+"""The first run: what is fetched, which type is chosen, and that it happens once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit.config import load_config
+from kit.engine.quantize import Measurement
+from kit.engine.tiny_model import write_tiny_model
+from kit.errors import EngineError
+from kit.ops import starter
+from kit.ops.starter import (
+    choose_fastest,
+    fetch_starters,
+    needed_models,
+    prepare_chat_model,
+    quantized_name,
+    use_type,
+)
+from kit.supply.catalog import STARTER_CHAT, STARTER_EMBEDDING
+from kit.supply.store import (
+    InstalledModel,
+    find_damage,
+    find_installed,
+    import_gguf,
+    model_folder,
+    model_path,
+)
+
+SPEEDS = {
+    "Q4_1": (239.0, 69.0),
+    "Q4_0": (676.0, 98.0),
+    "Q4_K_M": (427.0, 66.0),
+    "Q8_0": (453.0, 63.0),
+}
+
+
+class Quantizer:
+    """Stands for kit.engine.quantize: real files, given speeds, counted calls."""
+
+    def __init__(self, speeds: dict[str, tuple[float, float]] = SPEEDS) -> None:
+        self.speeds = speeds
+        self.num_measured = 0
+        self.error: Exception | None = None
+
+    def measure_types(
+        self, source: Path, types: Sequence[str], work_folder: Path, *, home: Path | None = None
+    ) -> list[Measurement]:
+        self.num_measured += 1
+        if self.error:
+            raise self.error
+        work_folder.mkdir(parents=True, exist_ok=True)
+        out = []
+        for name in types:
+            path = work_folder / f"{name}.gguf"
+            write_tiny_model(path)
+            prefill, decode = self.speeds.get(name, (1.0, 1.0))
+            out.append(Measurement(name, path, path.stat().st_size, prefill, decode))
+        return out
+
+    def quantize(self, source: Path, destination: Path, quant_type: str, **_: Any) -> Path:
+        write_tiny_model(destination)
+        return destination
+
+
+@pytest.fixture
+def quantizer(monkeypatch: pytest.MonkeyPatch) -> Quantizer:
+    fake = Quantizer()
+    monkeypatch.setattr("kit.engine.quantize.measure_types", fake.measure_types)
+    monkeypatch.setattr("kit.engine.quantize.quantize", fake.quantize)
+    return fake
+
+
+@pytest.fixture
+def model(home: Path, tmp_path: Path) -> InstalledModel:
+    """The starter model's name, with a tiny file behind it."""
+    path = tmp_path / "Tiny.Q4_1.gguf"
+    write_tiny_model(path)
+    return import_gguf(home, path, STARTER_CHAT)
+
+
+def test_the_fastest_type_runs_and_the_numbers_stay(
+    home: Path, model: InstalledModel, quantizer: Quantizer
+) -> None:
+    """The type that answers soonest becomes the active file; what was measured is kept with it."""
+    said: list[str] = []
+    prepare_chat_model(home, say=said.append)
+    chosen = find_installed(home, STARTER_CHAT)
+    assert chosen.quant_type == "Q4_0"
+    assert model_path(home, chosen).name == "Tiny.Q4_0.gguf"
+    assert {s.quant_type: s.prefill_tok_per_s for s in chosen.measured}["Q4_0"] == 676.0
+    assert find_damage(home, chosen, by_digest=True) == []
+    assert (model_folder(home, STARTER_CHAT) / "Tiny.Q4_1.gguf").exists()  # the source stays
+    assert not (home / "tmp" / f"measure-{STARTER_CHAT}").exists()
+    assert "runs as Q4_0" in said[-1]
+
+
+def test_it_is_done_once_per_cpu(
+    home: Path, model: InstalledModel, quantizer: Quantizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second start measures nothing; a home carried to another CPU is measured again."""
+    prepare_chat_model(home, say=lambda _: None)
+    prepare_chat_model(home, say=lambda _: None)
+    assert quantizer.num_measured == 1
+    monkeypatch.setattr("kit.engine.machine.cpu_name", lambda: "another CPU")
+    prepare_chat_model(home, say=lambda _: None)
+    assert quantizer.num_measured == 2
+
+
+def test_if_it_cannot_be_measured_it_runs_as_it_arrived(
+    home: Path, model: InstalledModel, quantizer: Quantizer
+) -> None:
+    """A measurement that fails is said, and the model that arrived is used."""
+    quantizer.error = EngineError("measure was killed by SIGSEGV")
+    said: list[str] = []
+    prepare_chat_model(home, say=said.append)
+    assert find_installed(home, STARTER_CHAT) == model
+    assert "SIGSEGV" in said[-1]
+
+
+def test_the_arrived_type_may_win(home: Path, model: InstalledModel, quantizer: Quantizer) -> None:
+    """If no other type is faster, the file that arrived stays the active one."""
+    arrived = "F32"  # what the tiny model says it is
+    quantizer.speeds = {"F32": (900.0, 900.0)}
+    from kit.engine.gguf import read_gguf
+
+    arrived = read_gguf(model_path(home, model)).type_name
+    quantizer.speeds = {arrived: (900.0, 900.0)}
+    chosen = choose_fastest(home, model)
+    assert chosen.active == model.active
+    assert [file.path for file in chosen.files] == [model.active]
+
+
+def test_a_type_can_be_asked_for(home: Path, model: InstalledModel, quantizer: Quantizer) -> None:
+    """`use_type` makes that type the active file and keeps the source."""
+    changed = use_type(home, model, "Q8_0")
+    assert changed.active == "Tiny.Q8_0.gguf"
+    assert len(changed.files) == 2
+    again = use_type(home, changed, "Q8_0")
+    assert again.files == changed.files
+
+
+@pytest.mark.parametrize(
+    ("name", "quant_type", "expected"),
+    [
+        ("SmolLM2-135M-Instruct.Q4_1.gguf", "Q4_0", "SmolLM2-135M-Instruct.Q4_0.gguf"),
+        ("Office-8B-F16.gguf", "Q4_K_M", "Office-8B-Q4_K_M.gguf"),
+        ("Office-8B-Q5_K_M.gguf", "Q8_0", "Office-8B-Q8_0.gguf"),
+        ("Office-8B-IQ4_XS.gguf", "Q8_0", "Office-8B-Q8_0.gguf"),
+        ("office.gguf", "Q8_0", "office.Q8_0.gguf"),
+        ("bf16.gguf", "Q8_0", "bf16.Q8_0.gguf"),
+    ],
+)
+def test_names_say_their_type(name: str, quant_type: str, expected: str) -> None:
+    """A quantized file's name has the new type in the place of the old one."""
+    assert quantized_name(name, quant_type) == expected
+
+
+def test_only_what_is_needed_is_fetched(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another engine or model needs no starter chat model; what is whole is not fetched again."""
+    assert needed_models(load_config(home=home)) == [STARTER_CHAT, STARTER_EMBEDDING]
+    assert needed_models(load_config({"engine.url": "http://gpu/v1"}, home=home)) == [
+        STARTER_EMBEDDING
+    ]
+    assert needed_models(load_config({"engine.model": "office"}, home=home)) == [STARTER_EMBEDDING]
+    fetched: list[str] = []
+    monkeypatch.setattr(starter, "pull", lambda home, card, **_: fetched.append(card.name))
+    fetch_starters(load_config(home=home), say=lambda _: None, on_progress=lambda *_: None)
+    assert fetched == [STARTER_CHAT, STARTER_EMBEDDING]
+
+
+def test_a_damaged_starter_is_fetched_again(
+    home: Path, model: InstalledModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A starter model that lost bytes is fetched again; one that is whole is not."""
+    config = replace(load_config(home=home))
+    fetched: list[str] = []
+    monkeypatch.setattr(starter, "pull", lambda home, card, **_: fetched.append(card.name))
+    fetch_starters(config, say=lambda _: None, on_progress=lambda *_: None)
+    assert fetched == [STARTER_EMBEDDING]
+    path = model_path(home, model)
+    path.write_bytes(path.read_bytes()[:-1])
+    fetch_starters(config, say=lambda _: None, on_progress=lambda *_: None)
+    assert fetched == [STARTER_EMBEDDING, STARTER_CHAT, STARTER_EMBEDDING]
