@@ -45,6 +45,7 @@ from kit.library.embed import Embedder
 NOT_FOUND = "Not in your documents."
 CLOSEST = "The closest passages are shown below; they do not answer the question."
 NO_MODEL_TEXT = "The language model could not add to this: {reason}."
+DIFFERS = "Another document says otherwise:"
 MAX_QUESTION_CHARS = 4_000
 MAX_CLOSEST = 3
 MAX_UNSUPPORTED_RUN = 3  # sentences without support after which the model is stopped
@@ -196,6 +197,10 @@ class _Answering:
         self._quote = self._numbering.number(evidence.best)
         self._quote_line = quoted(text, self._quote)
         self._said.add(tuple(words(text)))
+        if evidence.differing is not None:
+            other = (evidence.differing,)
+            line = quoted(span_text(other), self._numbering.number(other))
+            self._quote_line += f"\n\n{DIFFERS} {line}"
         return self.draft()
 
     def add(self, sentence: str, check: SupportCheck) -> bool:

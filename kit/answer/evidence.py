@@ -7,6 +7,7 @@ document that the reader may not see cannot turn an answer into a refusal or bac
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from kit.answer.calibration import (
     ANSWERED,
     ANSWERED_LEXICAL,
     MEASURED_MODELS,
+    MIN_ALIKE,
     MIN_ANSWERED,
     MIN_ANSWERED_LEXICAL,
     SELECT,
@@ -64,6 +66,8 @@ class Evidence:
     best: tuple[Unit, ...]
     closest: Unit | None
     score: float
+    differing: Unit | None = None
+    """A sentence of another document that says the same with other numbers or dates."""
 
     @property
     def is_answered(self) -> bool:
@@ -88,8 +92,48 @@ def find_evidence(question: str, hits: Sequence[Hit], embedder: Embedder | None)
     )
     score = probability(weigh(ANSWERED if is_measured else ANSWERED_LEXICAL, seen[top]))
     enough = score >= (MIN_ANSWERED if is_measured else MIN_ANSWERED_LEXICAL)
-    best = _with_antecedent(units, top) if enough else ()
-    return Evidence(tuple(units), vectors, best, units[top], score)
+    if not enough:
+        return Evidence(tuple(units), vectors, (), units[top], score)
+    other = _differing(asked, units, vectors, top)
+    if other is not None and year_of(units[other]) > year_of(units[top]):
+        top, other = other, top  # the newer version opens the answer
+    differing = None if other is None else units[other]
+    best = _with_antecedent(units, top)
+    return Evidence(tuple(units), vectors, best, units[top], score, differing)
+
+
+def _differing(
+    asked: Question, units: Sequence[Unit], vectors: np.ndarray | None, top: int
+) -> int | None:
+    """The unit of another document most like the chosen one but with other facts, if any."""
+    chosen, found = units[top], facts(units[top].text).values
+    likest: tuple[float, int] | None = None
+    for i, unit in enumerate(units):
+        values = facts(unit.text).values
+        if unit.hit.document_id == chosen.hit.document_id or unit.is_lead:
+            continue
+        if not values or not found or values <= found or found <= values:
+            continue
+        likeness = alike(chosen, unit)
+        if vectors is not None:
+            likeness = (likeness + float(vectors[top] @ vectors[i])) / 2
+        if likeness >= MIN_ALIKE and gives_kind(asked, unit.text):
+            likest = max(likest or (0.0, i), (likeness, i))
+    return None if likest is None else likest[1]
+
+
+def alike(one: Unit, other: Unit) -> float:
+    """The share of their words, numbers aside, that two sentences have in common."""
+    mine, theirs = (
+        {s for s in unit.stems if not any(c.isdigit() for c in s)} for unit in (one, other)
+    )
+    return len(mine & theirs) / (len(mine | theirs) or 1)
+
+
+def year_of(unit: Unit) -> int:
+    """The latest year that the document's name carries; 0 if none."""
+    years = re.findall(r"(?<!\d)(?:19|20)\d\d(?!\d)", unit.hit.document)
+    return max((int(year) for year in years), default=0)
 
 
 def features(

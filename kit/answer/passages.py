@@ -70,7 +70,7 @@ def cut_passages(hits: Sequence[Hit]) -> list[Unit]:
 
 
 def is_lead(text: str) -> bool:
-    """Whether a sentence is a question, or a short line without a stop, a colon pair or a number."""
+    """Whether a sentence is a question, or a short line without stop, colon pair or number."""
     if text.endswith(("?", "？")) or text.startswith("#"):
         return True
     body = _NUMBERING.sub("", text)

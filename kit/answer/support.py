@@ -61,7 +61,10 @@ class SupportCheck:
         self._unseen = unseen_rarity(self._units)
 
     def __call__(self, sentence: str) -> Verdict:
-        """The verdict with the smallest run of sentences that supports most."""
+        """The verdict by the run of sentences that supports most.
+
+        Where a run that is as near as a supporting one denies the sentence, no lesser run counts.
+        """
         stems = telling_stems(sentence)
         claimed = facts(sentence)
         if not stems and not claimed.claims:
@@ -75,7 +78,10 @@ class SupportCheck:
             if score < PARTLY:
                 break
             run = self._runs[-place]
-            if not contradicts(sentence, stems, claimed, run) and self._joins(stems, claimed, run):
+            if denies(sentence, stems, run):
+                if score >= SUPPORTED:
+                    break
+            elif not lacks_facts(claimed, run) and self._joins(stems, claimed, run):
                 return Verdict("supported" if score >= SUPPORTED else "partly", run)
         return UNSUPPORTED
 
@@ -126,18 +132,20 @@ class SupportCheck:
         return np.asarray(self._vectors @ vector)  # (num_units,)
 
 
-def contradicts(sentence: str, stems: frozenset[str], claimed: Facts, run: Sequence[Unit]) -> bool:
-    """Whether a hard rule forbids that `run` supports the sentence.
+def lacks_facts(claimed: Facts, run: Sequence[Unit]) -> bool:
+    """Whether a number, date, sum or name of the sentence is missing from the evidence.
 
-    Numbers and dates must stand in the run itself (or in its heading), names in its passage; a
-    denial needs a denial and an affirmation must not rest on one; opposites do not support another.
+    Numbers and dates must stand in the run itself or in its heading, names in its passage.
     """
-    hit, text = run[0].hit, span_text(run)
-    label = f"{hit.document}\n{hit.place}"
-    if missing_values(claimed, facts(f"{text}\n{label}")):
+    hit, label = run[0].hit, f"{run[0].hit.document}\n{run[0].hit.place}"
+    if missing_values(claimed, facts(f"{span_text(run)}\n{run[0].lead}\n{label}")):
         return True
-    if missing_names(claimed, f"{hit.text}\n{label}"):
-        return True
+    return bool(missing_names(claimed, f"{hit.text}\n{label}"))
+
+
+def denies(sentence: str, stems: frozenset[str], run: Sequence[Unit]) -> bool:
+    """Whether one of sentence and run denies what the other says, or says its opposite."""
+    text = span_text(run)
     return is_denied(sentence, stems, text) or has_opposite(sentence, text)
 
 
