@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
 import httpx
 import pytest
+from argon2 import PasswordHasher
 
 from kit.answer.chat import Chat
 from kit.answer.conversations import Conversations
 from kit.answer.retrieve import SearchResult
 from kit.config import Config, WebSettings
 from kit.database import Database
-from kit.errors import NotFound, UsageError
+from kit.errors import NotFound
 from kit.library.documents import DocumentRecord, Hit, ParsedDocument, Section
+from kit.people import passwords
 from kit.people.sign_in import SignIn
 from kit.people.throttle import Throttle
 from kit.testing import FakeEmbedder, FakeEngine
@@ -113,11 +115,25 @@ class FakeSearcher:
     def __init__(self, library: FakeLibrary) -> None:
         self._library = library
 
-    async def search(self, query: str, *, reader: str, top_k: int, **_: Any) -> SearchResult:
+    async def search(
+        self, query: str, *, reader: str, top_k: int, collection: str | None = None, **_: Any
+    ) -> SearchResult:
         start = len(PAGES[0]) + 1
         hits = [
-            Hit(rank, 1.0, rank, d.id, d.name, 2, "page 2", start, start + len(PAGES[1]), PAGES[1], 9)
-            for rank, d in enumerate(self._library.list(reader), start=1)
+            Hit(
+                rank,
+                1.0,
+                rank,
+                d.id,
+                d.name,
+                2,
+                "page 2",
+                start,
+                start + len(PAGES[1]),
+                PAGES[1],
+                9,
+            )
+            for rank, d in enumerate(self._library.list(reader, collection), start=1)
         ]
         return SearchResult(tuple(hits[:top_k]))
 
@@ -152,7 +168,9 @@ class Browser:
 
     def __init__(self, app: Gate, base: str, address: str = "10.0.0.9") -> None:
         self.base = base
-        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False, client=(address, 40_000))  # type: ignore[arg-type]
+        transport = httpx.ASGITransport(
+            app=app, raise_app_exceptions=False, client=(address, 40_000)
+        )  # type: ignore[arg-type]
         self.client = httpx.AsyncClient(transport=transport, base_url=base)
 
     async def request(self, method: str, path: str, **rest: Any) -> httpx.Response:
@@ -168,6 +186,15 @@ class Browser:
 
     async def sign_in(self, name: str, password: str = PASSWORD, **rest: Any) -> httpx.Response:
         return await self.post("/sign-in", data={"name": name, "password": password, **rest})
+
+
+CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+
+
+@pytest.fixture(autouse=True)
+def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes of the real kind but without their cost, which tests/people measures."""
+    monkeypatch.setattr(passwords, "_hasher", lambda: CHEAP)
 
 
 @pytest.fixture
@@ -200,10 +227,10 @@ async def local(services: Services) -> AsyncIterator[Browser]:
 
 
 @pytest.fixture
-def open_browser(shared: Services) -> Iterator[Callable[[], Browser]]:
+def open_browser(shared: Services) -> Callable[[], Browser]:
     """Makes browsers of different people on one kit for a network."""
     app = build_shell(shared)
-    yield lambda: Browser(app, "http://kit.example.org:7860")
+    return lambda: Browser(app, "http://kit.example.org:7860")
 
 
 @pytest.fixture
