@@ -31,7 +31,7 @@ from kit.supply.store import find_chat_file, find_embedding_folder
 if TYPE_CHECKING:
     from kit.answer.events import Event
     from kit.answer.retrieve import Searcher
-    from kit.engine.client import EngineClient
+    from kit.engine.client import Engine
     from kit.library.documents import DocumentRecord
     from kit.library.embed import Embedder
     from kit.library.vectors import VectorIndex
@@ -44,7 +44,17 @@ LOCK_WAIT_S = 20.0
 class LocalKit:
     """See kit.cli.session.Kit."""
 
-    def __init__(self, config: Config, say: Say) -> None:
+    def __init__(
+        self,
+        config: Config,
+        say: Say,
+        *,
+        embedder: Embedder | None = None,
+        engine: Engine | None = None,
+    ) -> None:
+        """`embedder` and `engine` stand in for those that the settings name."""
+        self._given_embedder = embedder
+        self._given_engine = engine
         self._config = config
         self._say = say
         self._stack = contextlib.ExitStack()
@@ -79,7 +89,7 @@ class LocalKit:
         if not waiting:
             return
         self._own()
-        ingestor = Ingestor(self._library, self._need_embedder(), self._config.library)
+        ingestor = Ingestor(self._library, self._embedder, self._config.library)
         while waiting and ingestor.run_next():
             report()
         report()
@@ -177,10 +187,13 @@ class LocalKit:
                 time.sleep(1)
         self.__dict__["_owned"] = True
 
-    def _need_embedder(self) -> Embedder:
+    @cached_property
+    def _embedder(self) -> Embedder:
         """The embedding model in this process. Raises EmbedError if none is installed."""
         from kit.library.embed import LocalEmbedder
 
+        if self._given_embedder is not None:
+            return self._given_embedder
         name = self._config.library.embedding_model or STARTER_EMBEDDING
         try:
             folder = find_embedding_folder(self._config.home, name)
@@ -189,19 +202,16 @@ class LocalKit:
                 f"the embedding model {name} is not installed",
                 hint=f"get it: kit model pull {name}",
             ) from None
-        if "_embedder" not in self.__dict__:
-            self._say("loading the embedding model")
-            os.environ.update(quiet_environment(os.environ))
-            self.__dict__["_embedder"] = LocalEmbedder(folder)
-        embedder: Embedder = self.__dict__["_embedder"]
-        return embedder
+        self._say("loading the embedding model")
+        os.environ.update(quiet_environment(os.environ))
+        return LocalEmbedder(folder)
 
     @cached_property
     def _searcher(self) -> Searcher:
         from kit.answer.retrieve import Searcher
 
         try:
-            embedder = self._need_embedder()
+            embedder = self._embedder
         except EmbedError as problem:
             return Searcher(self._library, self._database, _NoIndex(), _NoEmbedder(problem))
         return Searcher(self._library, self._database, self._index(embedder), embedder)
@@ -219,9 +229,11 @@ class LocalKit:
         return index
 
     @cached_property
-    def _engine(self) -> EngineClient:
+    def _engine(self) -> Engine:
         from kit.engine.client import EngineClient
 
+        if self._given_engine is not None:
+            return self._given_engine
         settings = self._config.engine
         url = settings.url or self._start_engine()
         model = settings.model if settings.url else ""
