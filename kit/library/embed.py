@@ -6,17 +6,28 @@ dot product = cosine.
 
 from __future__ import annotations
 
+import base64
+import functools
+import os
 from collections.abc import Sequence
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
+
+from kit.errors import EmbedError
+
+QUERY_TIMEOUT_S = 10.0
 
 
 class Embedder(Protocol):
     """What makes vectors. `model` names it in the store; vectors of two models never mix."""
 
-    model: str
-    dim: int
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def dim(self) -> int: ...
 
     def embed_passages(self, texts: Sequence[str], *, batch_size: int = 32) -> np.ndarray:
         """float32, shape (len(texts), dim), rows of L2 norm 1, in order. Raises EmbedError."""
@@ -29,3 +40,140 @@ class Embedder(Protocol):
     def count_tokens(self, text: str) -> int:
         """Tokens of `text` for this model, without truncation."""
         ...
+
+
+class LocalEmbedder:
+    """A sentence-transformers model in this process. Loading it takes some 10 CPU-seconds."""
+
+    def __init__(self, folder: Path, *, num_threads: int | None = None) -> None:
+        """Raises: EmbedError if the folder holds no model that loads without code of its own."""
+        if not (folder / "modules.json").is_file():
+            raise EmbedError(
+                f"no embedding model in {folder}", hint="get it: kit model pull all-minilm-l6-v2"
+            )
+        # Read by the libraries at import; settings of the launcher are kept if they are there.
+        for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+            os.environ[name] = "1"
+        import torch
+        from sentence_transformers import SentenceTransformer
+
+        torch.set_num_threads(num_threads or num_embedding_threads())
+        try:
+            self._model = SentenceTransformer(
+                str(folder), device="cpu", local_files_only=True, trust_remote_code=False
+            )
+        except (OSError, ValueError, RuntimeError, KeyError) as problem:
+            raise EmbedError(
+                f"the embedding model in {folder} cannot be loaded: {problem}",
+                hint=f"get it again: kit model rm {folder.name}; kit model pull {folder.name}",
+            ) from problem
+        self.model = folder.name
+        self.dim = int(self._model.get_embedding_dimension() or 0)
+
+    def embed_passages(self, texts: Sequence[str], *, batch_size: int = 32) -> np.ndarray:
+        """float32, shape (len(texts), dim). Texts past the model's length are cut by it."""
+        if not texts:
+            return np.zeros((0, self.dim), dtype=np.float32)
+        rows = self._model.encode(  # sorts by length itself, so batches carry little padding
+            list(texts),
+            batch_size=batch_size,
+            normalize_embeddings=True,
+            convert_to_numpy=True,
+            show_progress_bar=False,
+        )
+        return np.asarray(rows, dtype=np.float32)
+
+    def embed_queries(self, texts: Sequence[str]) -> np.ndarray:
+        """all-MiniLM has no query prefix: the same as passages."""
+        return self.embed_passages(texts)
+
+    def count_tokens(self, text: str) -> int:
+        return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    @functools.cached_property
+    def _tokenizer(self) -> Any:
+        return load_tokenizer(Path(self._model[0].auto_model.config._name_or_path))
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The model's tokenizer, which counts every token.
+
+    all-MiniLM's file truncates at 128 tokens and pads to them: counted so, 150 kB were one chunk.
+    """
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def num_embedding_threads() -> int:
+    """Half of the cores this process may use: the other half belongs to the language model."""
+    return max(1, len(os.sched_getaffinity(0)) // 2)
+
+
+class WorkerEmbedder:
+    """The worker's model over loopback HTTP; EmbedError until the worker is warm."""
+
+    def __init__(self, url: str) -> None:
+        import httpx
+
+        self._client = httpx.Client(base_url=url, timeout=QUERY_TIMEOUT_S, trust_env=False)
+        self._known: dict[str, Any] = {}
+
+    @property
+    def model(self) -> str:
+        return str(self._health()["model"])
+
+    @property
+    def dim(self) -> int:
+        return int(self._health()["dim"])
+
+    def embed_passages(self, texts: Sequence[str], *, batch_size: int = 32) -> np.ndarray:
+        del batch_size  # the worker's own
+        return self._embed(texts, "passage")
+
+    def embed_queries(self, texts: Sequence[str]) -> np.ndarray:
+        return self._embed(texts, "query")
+
+    def count_tokens(self, text: str) -> int:
+        return int(self._call("POST", "/count", {"text": text})["num_tokens"])
+
+    def _embed(self, texts: Sequence[str], kind: str) -> np.ndarray:
+        found = self._call("POST", "/embed", {"texts": list(texts), "kind": kind})
+        return unpack_vectors(found["vectors"], int(found["dim"]))
+
+    def _health(self) -> dict[str, Any]:
+        if not self._known.get("ready"):
+            self._known = self._call("GET", "/health", None)
+        if not self._known.get("ready"):
+            raise not_warm()
+        return self._known
+
+    def _call(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
+        import httpx
+
+        try:
+            answer = self._client.request(method, path, json=body)
+            if answer.status_code == 200:
+                return dict(answer.json())
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+            pass
+        raise not_warm()
+
+
+def not_warm() -> EmbedError:
+    return EmbedError(
+        "the embedding model is loading", hint="it takes some seconds after the start"
+    )
+
+
+def pack_vectors(rows: np.ndarray) -> str:
+    """float32 rows as base64 of their little-endian bytes."""
+    return base64.b64encode(rows.astype("<f4").tobytes()).decode("ascii")
+
+
+def unpack_vectors(packed: str, dim: int) -> np.ndarray:
+    """The rows again, shape (n, dim)."""
+    return np.frombuffer(base64.b64decode(packed), dtype="<f4").reshape(-1, dim)
