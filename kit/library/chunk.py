@@ -199,5 +199,6 @@ def with_context(chunk: Chunk, title: str) -> str:
     through the heading it stands under.
     """
     place = "" if chunk.place.startswith(("page ", "slide ")) else chunk.place
-    head = " > ".join(part for part in (title.strip(), place) if part)
+    title = "" if place.startswith(title.strip()) else title.strip()
+    head = " > ".join(part for part in (title, place) if part)
     return f"{head}\n{chunk.text}" if head else chunk.text

@@ -27,7 +27,9 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 def clean(text: str) -> str:
     """The text as the library keeps it; see the module's invariant."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\x0b", "\n").replace("\x0c", "\n")
+    text = (
+        text.replace("\r\n", "\n").replace("\r", "\n").replace("\x0b", "\n").replace("\x0c", "\n")
+    )
     return _SURROGATES.sub("\ufffd", _DROPPED.sub("", text.replace("\x85", "\n")))
 
 
@@ -106,15 +108,17 @@ class HeadingPath:
         return " > ".join(text for _, text in self._path)
 
 
-def table_lines(rows: Sequence[Sequence[str]]) -> list[str]:
+def table_lines(table: Sequence[Sequence[str]]) -> list[str]:
     """Rows as searchable lines: the first row names the columns of all others.
 
     [["Item", "Limit"], ["Hotel", "R1,900"]] -> ["Item | Limit", "Item: Hotel | Limit: R1,900"]
+    A form, whose first row is already a name and a value, keeps "name: value" in every row:
+    [["Chair", "Prof. Davids"], ["Place", "Room 2"]] with a number or long text in its first row.
     """
-    rows = [[one_line(cell) for cell in row] for row in rows]
-    rows = [row for row in rows if any(row)]
-    if len(rows) < 2 or sum(bool(cell) for cell in rows[0]) < 2:
-        return [" | ".join(cell for cell in row if cell) for row in rows]
+    rows = [row for cells in table if any(row := [one_line(cell) for cell in cells])]
+    if len(rows) < 2 or not _names_columns(rows[0]):
+        mark = ": " if rows and max(map(len, rows)) == 2 else " | "
+        return [mark.join(cell for cell in row if cell) for row in rows]
     header, *body = rows
     lines = [" | ".join(cell for cell in header if cell)]
     for row in body:
@@ -122,3 +126,11 @@ def table_lines(rows: Sequence[Sequence[str]]) -> list[str]:
         pairs = zip(names, row, strict=False)
         lines.append(" | ".join(f"{n}: {c}" if n else c for n, c in pairs if c))
     return lines
+
+
+def _names_columns(row: Sequence[str]) -> bool:
+    """Two or more short cells; one of two columns must not hold a number either."""
+    filled = [cell for cell in row if cell]
+    is_short = all(len(cell) <= 60 for cell in filled)
+    is_form = len(row) == 2 and any(c.isdigit() for c in row[-1])
+    return len(filled) >= 2 and is_short and not is_form

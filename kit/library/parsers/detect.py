@@ -40,7 +40,9 @@ _NAMES: dict[Format, str] = {
     "text": "plain text", "eml": "an e-mail",
 }  # fmt: skip
 
-_OCR_HINT = "make a PDF with a text layer from it (OCR), and add that; this version does not read pictures"
+_OCR_HINT = (
+    "make a PDF with a text layer from it (OCR), and add that; this version does not read pictures"
+)
 _UNPACK_HINT = "unpack it and add the files inside"
 _REFUSED_MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (b"\x89PNG", "a picture (PNG)", _OCR_HINT),
@@ -193,7 +195,9 @@ def _from_text(head: bytes, suffix: str) -> Format:
         )
     text, _ = decode_text(head, is_whole=False)
     start = text.lstrip().lower()[:2000]
-    if re.match(r"(<\?xml[^>]*\?>\s*)?(<!--.*?-->\s*)*(<!doctype html|<html[\s>])", start, re.DOTALL):
+    if re.match(
+        r"(<\?xml[^>]*\?>\s*)?(<!--.*?-->\s*)*(<!doctype html|<html[\s>])", start, re.DOTALL
+    ):
         return "html"
     if suffix in _BY_SUFFIX:
         return _BY_SUFFIX[suffix]

@@ -148,7 +148,12 @@ def _write_margins(builder: TextBuilder, document: Any) -> None:
             builder.paragraph(note)
     seen: dict[str, None] = {}
     for section in document.sections:
-        for part in (section.header, section.first_page_header, section.footer, section.first_page_footer):
+        for part in (
+            section.header,
+            section.first_page_header,
+            section.footer,
+            section.first_page_footer,
+        ):
             if not part.is_linked_to_previous:
                 for block in part._element.iter(_W + "p"):
                     seen.setdefault(one_line(paragraph_text(block)), None)

@@ -83,7 +83,9 @@ def _attachments(message: EmailMessage) -> Iterator[EmailMessage]:
     """Parts that are files: they have a name, or are messages themselves."""
     body = message.get_body(preferencelist=("plain", "html"))
     for part in _leaves(message):
-        if part is not body and (part.get_filename() or part.get_content_type() == "message/rfc822"):
+        if part is not body and (
+            part.get_filename() or part.get_content_type() == "message/rfc822"
+        ):
             yield part
 
 

@@ -6,6 +6,7 @@ Invariant: row N of the sheet is line N of its section.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import itertools
 import zipfile
@@ -25,12 +26,18 @@ def parse(path: Path) -> ParsedDocument:
     """Every sheet, hidden ones too (noted). Raises what openpyxl raises on damage."""
     import openpyxl
 
-    values = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    formulas = (
-        openpyxl.load_workbook(path, read_only=True) if _has_formulas(path) else None
-    )
     builder, notes = TextBuilder(), []
-    try:
+    with path.open("rb") as stream, contextlib.ExitStack() as stack:
+        # From a stream: an original has no ending, by which openpyxl judges a path.
+        values = stack.enter_context(
+            contextlib.closing(openpyxl.load_workbook(stream, read_only=True, data_only=True))
+        )
+        formulas = None
+        if _has_formulas(path):
+            twin_stream = stack.enter_context(path.open("rb"))
+            formulas = stack.enter_context(
+                contextlib.closing(openpyxl.load_workbook(twin_stream, read_only=True))
+            )
         for sheet in values.worksheets:
             builder.begin("sheet", f"sheet {sheet.title}")
             twin = formulas[sheet.title] if formulas else None
@@ -38,10 +45,6 @@ def parse(path: Path) -> ParsedDocument:
             if sheet.sheet_state != "visible":
                 notes.append(f"sheet {sheet.title} is hidden in the file; it was read too")
         title = values.properties.title or ""
-    finally:
-        values.close()
-        if formulas:
-            formulas.close()
     return builder.finish(title=title, notes=notes)
 
 
@@ -106,7 +109,9 @@ def format_cell(value: Any, number_format: str = "") -> str:
         return "yes" if value else "no"
     if isinstance(value, datetime.datetime):
         has_time = value.time() != datetime.time()
-        return value.isoformat(sep=" ", timespec="minutes") if has_time else value.date().isoformat()
+        return (
+            value.isoformat(sep=" ", timespec="minutes") if has_time else value.date().isoformat()
+        )
     if isinstance(value, (datetime.date, datetime.time)):
         return value.isoformat()
     if isinstance(value, (int, float)):
