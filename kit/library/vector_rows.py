@@ -23,6 +23,11 @@ _VISIBLE = """
     WHERE d.collection_id IN (SELECT value FROM json_each(:collections))
       AND v.model = :model AND length(v.vector) = :num_bytes
 """
+_INDEXED = """
+    SELECT v.chunk_id, d.collection_id, v.vector
+    FROM vectors v JOIN chunks c ON c.id = v.chunk_id JOIN documents d ON d.id = c.document_id
+    WHERE v.model = ? AND length(v.vector) = ? AND """
+_GIVEN = " AND c.id IN (SELECT value FROM json_each(:chunks))"
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ class VectorRows:
         self, vector: np.ndarray, chunk_ids: Sequence[int], collections: Sequence[int]
     ) -> Scored:
         """The given chunks as far as they lie in `collections` now, with their cosines."""
-        sql = _VISIBLE + " AND c.id IN (SELECT value FROM json_each(:chunks))"
+        sql = _VISIBLE + _GIVEN
         return self._ranked(vector, sql, collections, chunks=json.dumps(list(chunk_ids)))
 
     def scan(
@@ -115,12 +120,8 @@ class VectorRows:
         return sorted(pairs, key=lambda pair: (-pair[1], pair[0]))
 
     def _batch(self, where: str, bindings: tuple[str | int, ...], *, limit: int = -1) -> Batch:
-        rows = self._database.rows(
-            "SELECT v.chunk_id, d.collection_id, v.vector FROM vectors v"
-            " JOIN chunks c ON c.id = v.chunk_id JOIN documents d ON d.id = c.document_id"
-            f" WHERE {where} AND v.model = ? AND length(v.vector) = ? ORDER BY v.chunk_id LIMIT ?",
-            (*bindings, self.model, self.dim * 4, limit),
-        )
+        sql = _INDEXED + where + " ORDER BY v.chunk_id LIMIT ?"
+        rows = self._database.rows(sql, (self.model, self.dim * 4, *bindings, limit))
         return Batch(
             [row[0] for row in rows], [row[1] for row in rows], self._matrix(rows, column=2)
         )

@@ -26,12 +26,11 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from kit.database import Database
-from kit.errors import AlreadyRunning, LibraryError
+from kit.errors import AlreadyRunning, EmbedError, LibraryError
 from kit.files import explain_os_errors, require_space, write_atomic
 from kit.library.cage import die_with_parent
 from kit.library.vector_rows import Batch, Scored, VectorRows
@@ -89,8 +88,9 @@ class VectorIndex:
         self._following = threading.Lock()
         self._store: _Store | None = None
         self._is_suspect = False  # a search failed: look again before the next change
+        self._is_writing = False  # as the state file on the disk says
         self._state = "rebuilding"
-        self._not_before = 0.0
+        self._no_rebuild_before = 0.0
         self._seq = 0
         self._lock = _lock(home / "index")
 
@@ -109,22 +109,20 @@ class VectorIndex:
 
         The first call opens the index, and rebuilds it if it is damaged or of another model. In
         a rebuild every vector counts as one entry. Raises: LibraryError if Chroma cannot even be
-        rebuilt (again at once for a minute); DiskFull.
+        rebuilt, which is tried once a minute; DiskFull.
         """
         with self._following:
-            if time.monotonic() < self._not_before:
-                raise _unavailable("it failed a moment ago")
             try:
                 return self._follow()
             except _Damaged as problem:
-                log.warning("the dense index is rebuilt: %s", problem)
+                if time.monotonic() < self._no_rebuild_before:
+                    raise self._give_up(problem) from problem
+                log.warning("building the dense index: %s", problem)
+            self._no_rebuild_before = time.monotonic() + RETRY_AFTER_S
             try:
                 return self._rebuild()
             except _Damaged as problem:
-                self._drop()
-                self._state = "unavailable"
-                self._not_before = time.monotonic() + RETRY_AFTER_S
-                raise _unavailable(str(problem)) from problem
+                raise self._give_up(problem) from problem
 
     def search(self, vector: np.ndarray, collection_ids: Sequence[int], limit: int) -> Scored:
         """The nearest chunks of these collections: (chunk id, cosine), best first.
@@ -133,10 +131,16 @@ class VectorIndex:
         collection itself; SQLite then decides again what lies in these collections now, and gives
         the exact cosines. Without Chroma, and where its filtered search comes back short, all
         vectors of these collections are scanned if there are no more than SCAN_ROWS.
+        Raises: EmbedError if the vector is not of this index's model.
         """
         if not collection_ids or limit < 1:
             return []
         vector = np.asarray(vector, dtype=np.float32)
+        if vector.shape != (self._rows.dim,):
+            raise EmbedError(
+                f"the question has {vector.size} dimensions, the index {self._rows.dim}",
+                hint="the embedding model was changed: restart the kit",
+            )
         found: Scored = []
         if store := self._store:
             try:
@@ -144,7 +148,7 @@ class VectorIndex:
                 found = self._rows.score(vector, candidates, collection_ids)
             except _Damaged as problem:
                 log.warning("a search in the dense index failed: %s", problem)
-                self._is_suspect = True
+                self._is_suspect = self._store is store  # not: closed or replaced meanwhile
         if len(found) < limit:
             found = self._rows.scan(vector, collection_ids, max_rows=SCAN_ROWS) or found
         return found[:limit]
@@ -154,23 +158,24 @@ class VectorIndex:
         with self._following:
             if self._lock < 0:
                 return
-            was_open = self._store is not None
-            self._drop()
-            if was_open and (state := _read_state(self._state_path)):
-                self._save(state.num_rows)
-            os.close(self._lock)
-            self._lock = -1
+            try:
+                with contextlib.suppress(_Damaged):
+                    num_rows = self._open_store().count()
+                    self._drop()
+                    self._save(num_rows)
+            finally:
+                os.close(self._lock)
+                self._lock = -1
 
     def _follow(self) -> int:
         if self._lock < 0:
             raise _unavailable("it was closed")
         if self._is_suspect:
             raise _Damaged("a search failed")
-        is_new = self._store is None
-        if is_new:
+        if self._store is None:
             self._open()
         num_applied = self._catch_up()
-        if is_new:
+        if self._state != "ready":
             self._check_count()
             self._state = "ready"
         return num_applied
@@ -183,6 +188,8 @@ class VectorIndex:
             raise _Damaged(f"it was made for {state.model}, {state.dim} dimensions")
         if state.is_writing:
             raise _Damaged("its last owner was killed while writing it")
+        if state.seq > self._rows.last_seq():
+            raise _Damaged("the database is older than it")
         _require_sane_size(self._folder, state.num_rows, state.dim)
         if state.files != _list_files(self._folder):
             _check_in_child(self._home, state)
@@ -196,14 +203,14 @@ class VectorIndex:
         while changes := self._rows.changes(self._seq, BATCH_ROWS):
             if changes[0][0] != self._seq + 1:
                 raise _Damaged("the change log has a gap")
-            if not num_applied:
+            if not self._is_writing:
                 self._mark_writing()
             chunk_ids = sorted({chunk_id for _, chunk_id in changes})
             present = self._rows.fetch(chunk_ids)
             self._write(present, gone=sorted(set(chunk_ids) - set(present.ids)))
             self._seq = changes[-1][0]
             num_applied += len(changes)
-        if num_applied:
+        if self._is_writing:
             self._save(self._open_store().count())
         return num_applied
 
@@ -250,6 +257,7 @@ class VectorIndex:
     def _mark_writing(self) -> None:
         state = FolderState(self._rows.model, self._rows.dim, seq=self._seq, is_writing=True)
         _write_state(self._state_path, state)
+        self._is_writing = True
 
     def _save(self, num_rows: int) -> None:
         """Chroma's files are on the disk and at rest."""
@@ -257,11 +265,17 @@ class VectorIndex:
             self._rows.model, self._rows.dim, self._seq, num_rows, files=_sync_files(self._folder)
         )
         _write_state(self._state_path, state)
+        self._is_writing = False
 
     def _open_store(self) -> _Store:
         if self._store is None:
             raise _Damaged("it is not open")
         return self._store
+
+    def _give_up(self, problem: _Damaged) -> LibraryError:
+        self._drop()
+        self._state = "unavailable"
+        return _unavailable(str(problem))
 
     def _drop(self) -> None:
         store, self._store = self._store, None
@@ -342,7 +356,7 @@ def _chroma_failures() -> Iterator[None]:
         yield
     except (KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
-    except BaseException as problem:  # noqa: BLE001 - see above; all of them mean the same to us
+    except BaseException as problem:
         raise _Damaged(f"{type(problem).__name__}: {problem}"[:300]) from problem
 
 
