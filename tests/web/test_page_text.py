@@ -1,7 +1,8 @@
-"""Hostile text: whatever a model, a document or a file name says, only our own tags reach the page."""
+"""Whatever a model, a document or a file name says, only our own tags reach the page."""
 
 from __future__ import annotations
 
+import html
 from html.parser import HTMLParser
 
 import pytest
@@ -109,12 +110,12 @@ PAYLOADS = [
 class Found(HTMLParser):
     """The tags of a piece of HTML, as a browser's tokenizer sees them."""
 
-    def __init__(self, html: str) -> None:
+    def __init__(self, page: str) -> None:
         super().__init__(convert_charrefs=True)
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.open: list[str] = []
         self.others: list[str] = []
-        self.feed(html)
+        self.feed(page)
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -132,9 +133,9 @@ class Found(HTMLParser):
     handle_decl = handle_pi = unknown_decl = handle_comment
 
 
-def assert_harmless(html: str) -> None:
+def assert_harmless(page: str) -> None:
     """Only our tags, only our attributes, only links to the passage viewer; well nested."""
-    found = Found(html)
+    found = Found(page)
     assert not found.open
     assert not found.others
     for tag, attributes in found.tags:
@@ -167,27 +168,18 @@ def test_any_text_is_harmless(text: str) -> None:
     assert_harmless(rich_text(text, CITATIONS))
 
 
-@given(st.text(max_size=80))
+@given(st.text(alphabet=st.characters(categories=["L", "N", "P", "S", "Zs"]), max_size=80))
 def test_no_letter_is_lost_to_escaping(text: str) -> None:
-    """What is escaped reads as what was written, but for control characters."""
-    parser = HTMLParser()
-    seen: list[str] = []
-    parser.handle_data = seen.append  # type: ignore[method-assign]
-    parser.feed(f"<p>{escape(text)}</p>")
-    parser.close()
-    shown = "".join(seen)
-    assert shown.replace("\n", "") in text.replace("\r", "").replace("\n", "") or len(shown) <= len(
-        text
-    )
-    assert set(shown) - {"\n"} <= set(text)
+    """What is escaped reads exactly as it was written."""
+    assert html.unescape(escape(text)) == text
 
 
 def test_markers_become_chips_of_their_own_citation() -> None:
     """[n] links to the exact span of citation n and names its document and place."""
-    html = rich_text("Per diem is R 850 [1].", CITATIONS)
-    assert 'href="/passage?document=d1&amp;start=10&amp;end=40"' in html
-    assert 'title="Travel policy.pdf, page 3"' in html
-    assert 'target="_blank" rel="noopener"' in html
+    drawn = rich_text("Per diem is R 850 [1].", CITATIONS)
+    assert 'href="/passage?document=d1&amp;start=10&amp;end=40"' in drawn
+    assert 'title="Travel policy.pdf, page 3"' in drawn
+    assert 'target="_blank" rel="noopener"' in drawn
 
 
 def test_a_marker_without_a_citation_stays_text() -> None:
@@ -204,7 +196,7 @@ def test_a_citation_of_a_hostile_document_cannot_leave_its_attribute() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "html"),
+    ("text", "drawn"),
     [
         ("one\n\ntwo", "<p>one</p><p>two</p>"),
         ("one\ntwo", "<p>one<br>two</p>"),
@@ -219,9 +211,9 @@ def test_a_citation_of_a_hostile_document_cannot_leave_its_attribute() -> None:
         ("  \n", ""),
     ],
 )
-def test_the_small_markdown(text: str, html: str) -> None:
+def test_the_small_markdown(text: str, drawn: str) -> None:
     """Paragraphs, lists, headings, quotes, emphasis and code are drawn; nothing else is."""
-    assert rich_text(text) == html
+    assert rich_text(text) == drawn
 
 
 def test_bidirectional_tricks_are_taken_out() -> None:

@@ -243,6 +243,6 @@ class _Turn:
 
 
 def _evidence(messages: Sequence[Message]) -> str:
-    """The evidence of the last answer; '' if it has none. What came only close waits to be asked."""
+    """The evidence of the last answer or ''; what only came close is shown when asked for."""
     answer = messages[-1].answer if messages else None
     return "" if answer is None else evidence_html(answer.citations, message_id=messages[-1].id)

@@ -277,6 +277,6 @@ def _matches(word: str, query: str) -> bool:
         if word == asked and word not in _SHORT_WORDS:
             return True
         stem = asked[: max(4, len(asked) - 2)]
-        if len(asked) >= 4 and word.startswith(stem) and len(word) <= len(asked) + 3:
+        if len(asked) >= 4 and word.startswith(stem) and len(word) <= len(asked) + 4:
             return True
     return False
