@@ -37,8 +37,10 @@ def load_library(variant: Path | None, *, debug: bool = False) -> ModuleType:
 
     Raises: MachineError if the library or the variant cannot be loaded.
     """
-    # Threads that wait should sleep soon: spinning ones starve the processes that share the cores.
+    # Read by OpenMP when it is loaded. Threads that wait spin for microseconds, then sleep: the
+    # default of milliseconds starves both them and whatever shares their cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     with _lock:
         try:
             from llama_cpp import llama_cpp as lib
@@ -149,6 +151,7 @@ class Model:
             raise EngineError(f"a text of {len(raw)} bytes could not be tokenized")
         return list(buffer[:count])
 
+    @functools.lru_cache(maxsize=32768)  # noqa: B019 - one model lives as long as its process
     def piece(self, token: int) -> bytes:
         """The bytes of a generated token. Control tokens have none, save the marks of reasoning."""
         if self.is_control(token):
@@ -156,7 +159,6 @@ class Model:
             return marked if marked in _THINK_MARKS else b""
         return self._piece(token, special=False)
 
-    @functools.lru_cache(maxsize=65536)  # noqa: B019 - one model lives as long as its process
     def _piece(self, token: int, *, special: bool) -> bytes:
         room = 256
         while True:
@@ -171,9 +173,6 @@ class Model:
 
     def is_control(self, token: int) -> bool:
         return bool(self.lib.llama_vocab_is_control(self._vocab, token))
-
-    def close(self) -> None:
-        self.lib.llama_model_free(self.handle)
 
 
 class Decoder:
@@ -238,7 +237,3 @@ class Decoder:
 
     def sample(self, sampler: Sampler, row: int) -> int:
         return sampler.sample(self.handle, row)
-
-    def close(self) -> None:
-        self._lib.llama_batch_free(self._batch)
-        self._lib.llama_free(self.handle)

@@ -1,0 +1,304 @@
+"""The engine's HTTP: OpenAI-compatible routes over one loaded model.
+
+Translates between HTTP and `Service`, decides nothing. Keeps two invariants: whoever hangs up is
+cancelled within one step, and /health answers from the first moment, with 503 until the model is
+loaded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from kit.engine.protocol import (
+    GenerateRequest,
+    Reply,
+    RequestRefused,
+    error_body,
+    read_chat,
+    read_completion,
+    read_tokenize,
+)
+from kit.engine.reasoning import Piece
+from kit.engine.scheduler import QueueFull
+from kit.engine.sequence import Finish
+from kit.engine.service import Generation, Service, ServiceOptions
+from kit.errors import ContextOverflow, KitError
+
+MAX_BODY_BYTES = 16 << 20
+RETRY_AFTER_S = 2
+
+
+class State:
+    """What the routes share: the service once it is loaded, or why it is not."""
+
+    def __init__(self, options: ServiceOptions) -> None:
+        self.options = options
+        self.started = int(time.time())
+        self.service: Service | None = None
+        self.failure: KitError | None = None
+
+    def require(self) -> Service:
+        if self.service is None:
+            raise RequestRefused("the model is loading", code="loading", status=503)
+        return self.service
+
+
+def build_app(state: State, *, is_loopback: bool) -> Starlette:
+    routes = [
+        Route("/health", _health),
+        Route("/metrics", _metrics),
+        Route("/v1/models", _models),
+        Route("/v1/chat/completions", _chat, methods=["POST"]),
+        Route("/v1/completions", _completion, methods=["POST"]),
+        Route("/tokenize", _tokenize, methods=["POST"]),
+    ]
+    handlers: dict[Any, Callable[[Request, Any], Awaitable[Response]]] = {
+        RequestRefused: _on_refused,
+        QueueFull: _on_queue_full,
+        KitError: _on_kit_error,
+        HTTPException: _on_http_error,
+    }
+    app = Starlette(routes=routes, exception_handlers=handlers)
+    app.state.kit, app.state.is_loopback = state, is_loopback
+    return app
+
+
+def _state(request: Request) -> State:
+    """The shared state. Threat: a web page that reaches loopback through a DNS name of its own."""
+    host = request.url.hostname or ""
+    if request.app.state.is_loopback and not is_loopback_host(host):
+        raise RequestRefused(f"unknown host {host!r}", code="unknown_host", status=403)
+    state: State = request.app.state.kit
+    return state
+
+
+async def _health(request: Request) -> Response:
+    service = _state(request).service
+    if service is None:
+        return JSONResponse({"status": "loading"}, status_code=503)
+    return JSONResponse(
+        {
+            "status": "ok",
+            "running": service.runner.num_running,
+            "waiting": service.runner.num_waiting,
+        }
+    )
+
+
+async def _models(request: Request) -> Response:
+    state = _state(request)
+    service = state.require()
+    entry = {
+        "id": state.options.name,
+        "object": "model",
+        "created": state.started,
+        "owned_by": "kit",
+        "meta": service.describe(),
+    }
+    return JSONResponse({"object": "list", "data": [entry]})
+
+
+async def _metrics(request: Request) -> Response:
+    """Prometheus text format. Counters are of this process."""
+    service = _state(request).service
+    if service is None:
+        return PlainTextResponse("kit_engine_ready 0\n")
+    runner, total = service.runner, service.runner.counters
+    rows: list[tuple[str, str, str, float]] = [
+        ("ready", "gauge", "1 once the model is loaded", 1),
+        ("requests_running", "gauge", "requests that have a slot", runner.num_running),
+        ("requests_waiting", "gauge", "requests in the queue", runner.num_waiting),
+        ("requests_total", "counter", "requests accepted", total.requests),
+        ("requests_finished_total", "counter", "answers completed", total.finished),
+        ("requests_cancelled_total", "counter", "answers nobody waited for", total.cancelled),
+        ("requests_failed_total", "counter", "answers that failed", total.failed),
+        ("requests_refused_total", "counter", "refused: the queue was full", total.refused),
+        ("prompt_tokens_total", "counter", "prompt tokens computed", total.prompt_tokens),
+        ("cached_tokens_total", "counter", "prompt tokens reused", total.cached_tokens),
+        ("generated_tokens_total", "counter", "tokens sampled", total.generated_tokens),
+        ("steps_total", "counter", "batches decoded", total.steps),
+        ("busy_seconds_total", "counter", "seconds spent decoding", total.busy_s),
+    ]
+    lines = []
+    for name, kind, help_text, value in rows:
+        name = f"kit_engine_{name}"
+        lines += [f"# HELP {name} {help_text}", f"# TYPE {name} {kind}", f"{name} {value:g}"]
+    return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
+
+
+async def _tokenize(request: Request) -> Response:
+    service = _state(request).require()
+    text = read_tokenize(await _body(request))
+    return JSONResponse({"tokens": await asyncio.to_thread(service.tokenize, text)})
+
+
+async def _chat(request: Request) -> Response:
+    return await _generate(request, read_chat, is_chat=True)
+
+
+async def _completion(request: Request) -> Response:
+    return await _generate(request, read_completion, is_chat=False)
+
+
+async def _generate(
+    request: Request, read: Callable[[bytes], GenerateRequest], *, is_chat: bool
+) -> Response:
+    state = _state(request)
+    service = state.require()
+    asked = read(await _body(request))
+    prompt = await asyncio.to_thread(service.prompt, asked)
+    prefix = "chatcmpl" if is_chat else "cmpl"
+    reply = Reply(f"{prefix}-{uuid.uuid4().hex}", int(time.time()), state.options.name, is_chat)
+    try:
+        generation = service.start(asked, prompt)
+    except QueueFull:
+        service.runner.counters.refused += 1
+        raise
+    if asked.stream:
+        return _EventStream(generation, reply, include_usage=asked.include_usage)
+    return await _whole(request.receive, generation, reply)
+
+
+async def _body(request: Request) -> bytes:
+    """The body. Threat: another site's form, which browsers send unasked; it is never JSON."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise RequestRefused(
+            f"content type application/json expected, {kind or 'none'} observed",
+            code="unsupported_media_type",
+            status=415,
+        )
+    body = bytearray()
+    async for block in request.stream():
+        body += block
+        if len(body) > MAX_BODY_BYTES:
+            raise RequestRefused(
+                f"a body of at most {MAX_BODY_BYTES} bytes expected", code="too_large", status=413
+            )
+    return bytes(body)
+
+
+@contextlib.asynccontextmanager
+async def _cancel_on_disconnect(receive: Receive, generation: Generation) -> AsyncIterator[None]:
+    """Cancel the generation when the client hangs up, and in any case when the block ends."""
+
+    async def watch() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        generation.cancel()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        watcher.cancel()
+        generation.cancel()
+
+
+async def _whole(receive: Receive, generation: Generation, reply: Reply) -> Response:
+    text: list[str] = []
+    reasoning: list[str] = []
+    async with _cancel_on_disconnect(receive, generation):
+        async for event in generation.events():
+            if isinstance(event, Piece):
+                text.append(event.text)
+                reasoning.append(event.reasoning)
+            elif event.error is not None:
+                raise event.error
+            else:
+                return JSONResponse(reply.whole("".join(text), "".join(reasoning), event))
+    raise RuntimeError("a generation ended without its Finish")
+
+
+class _EventStream(Response):
+    """An answer as server-sent events. Unlike Starlette's own, it sees a hang-up during silence."""
+
+    def __init__(self, generation: Generation, reply: Reply, *, include_usage: bool) -> None:
+        super().__init__(media_type="text/event-stream", headers={"cache-control": "no-store"})
+        del self.headers["content-length"]
+        self._generation, self._reply = generation, reply
+        self._include_usage = include_usage
+
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+        async with _cancel_on_disconnect(receive, self._generation):
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            async for line in self._lines():
+                body = f"data: {line}\n\n".encode()
+                await send({"type": "http.response.body", "body": body, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+
+    async def _lines(self) -> AsyncIterator[str]:
+        async for chunk in self._chunks():
+            yield json.dumps(chunk, ensure_ascii=False)
+        yield "[DONE]"
+
+    async def _chunks(self) -> AsyncIterator[dict[str, Any]]:
+        reply, has_usage = self._reply, self._include_usage
+        yield reply.chunk({"role": "assistant", "content": ""}, has_usage=has_usage)
+        async for event in self._generation.events():
+            if isinstance(event, Piece):
+                named = {"content": event.text, "reasoning_content": event.reasoning}
+                delta = {name: text for name, text in named.items() if text}
+                yield reply.chunk(delta, has_usage=has_usage)
+            else:
+                async for chunk in self._last_chunks(event):
+                    yield chunk
+
+    async def _last_chunks(self, finish: Finish) -> AsyncIterator[dict[str, Any]]:
+        if finish.error is not None:
+            yield error_body(finish.error.message, kind="server_error", code=finish.error.code)
+            return
+        yield self._reply.chunk({}, finish.reason, has_usage=self._include_usage)
+        if self._include_usage:
+            yield self._reply.usage_chunk(finish)
+
+
+async def _on_refused(_request: Request, problem: RequestRefused) -> Response:
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if problem.status == 503 else {}
+    return JSONResponse(problem.body, status_code=problem.status, headers=headers)
+
+
+async def _on_queue_full(_request: Request, _problem: QueueFull) -> Response:
+    body = error_body(
+        "too many requests wait already; try again", kind="rate_limit_error", code="queue_full"
+    )
+    return JSONResponse(body, status_code=429, headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
+async def _on_kit_error(_request: Request, problem: KitError) -> Response:
+    is_overflow = isinstance(problem, ContextOverflow)
+    body = error_body(
+        problem.message,
+        kind="invalid_request_error" if problem.http_status < 500 else "server_error",
+        param="messages" if is_overflow else None,
+        code="context_length_exceeded" if is_overflow else problem.code,
+    )
+    return JSONResponse(body, status_code=problem.http_status)
+
+
+async def _on_http_error(_request: Request, problem: HTTPException) -> Response:
+    body = error_body(problem.detail, kind="invalid_request_error", code=str(problem.status_code))
+    return JSONResponse(body, status_code=problem.status_code, headers=problem.headers)
+
+
+def is_loopback_host(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
