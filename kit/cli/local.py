@@ -203,7 +203,7 @@ class LocalKit:
                 hint=f"get it: kit model pull {name}",
             ) from None
         self._say("loading the embedding model")
-        os.environ.update(quiet_environment(os.environ))
+        os.environ.update(quiet_environment(os.environ) | {"TQDM_DISABLE": "1"})
         return LocalEmbedder(folder)
 
     @cached_property

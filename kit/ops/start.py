@@ -168,6 +168,7 @@ def _supervise(config: Config, plan: Plan, voice: Voice) -> None:
         on_ready=on_ready,
         say=voice.say,
         essential="web",
+        last=["worker"],  # importing it costs some 14 CPU-seconds that the page needs first
     )
     with stop_on_signals(supervisor):
         supervisor.run()

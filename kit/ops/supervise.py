@@ -11,7 +11,7 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -21,6 +21,7 @@ from kit.ops.child import Child, ChildSpec, Death
 
 TICK_S = 0.1
 STOP_S = 8.0  # a child that has not ended this long after SIGTERM is killed
+PATIENCE_S = 10.0  # what may start last waits this long for the essential child
 CRASH_LOOP = 5  # failures in a row after which the log is pointed at
 TAIL_BYTES = 16_384
 
@@ -29,9 +30,10 @@ class Supervisor:
     """Runs children in the order given.
 
     `is_ready` maps a child's name to a cheap question asked until it is answered yes; `on_ready` is
-    called once for each of them. `say` gets lines for people. `essential` names the child without
-    which there is no point: if it fails before it was ever ready for a reason that another try
-    cannot cure, `run` raises that reason.
+    called once for each of them, `say` gets lines for people, also when a child is ready again.
+    `essential` names the child without which there is no point: if it fails before it was ever
+    ready for a reason that another try cannot cure, `run` raises that reason. `last` names children
+    that are started only when the essential one is ready, or after PATIENCE_S.
     """
 
     def __init__(
@@ -42,12 +44,14 @@ class Supervisor:
         on_ready: Callable[[str], None],
         say: Callable[[str], None],
         essential: str,
+        last: Collection[str] = (),
     ) -> None:
         self.children = [Child(spec) for spec in specs]
         self._is_ready = is_ready
         self._on_ready = on_ready
         self._say = say
         self._essential = essential
+        self._last = set(last)
         self._waiting_for = {spec.name for spec in specs if spec.name in is_ready}
         self._was_ready: set[str] = set()
         self._stop = threading.Event()
@@ -61,8 +65,12 @@ class Supervisor:
     def run(self) -> None:
         """Until a stop is requested. Raises the essential child's error if it cannot start."""
         try:
+            began = time.monotonic()
             for child in self.children:
-                child.start(time.monotonic())
+                if child.spec.name in self._last:
+                    child.start_again_at = began + PATIENCE_S
+                else:
+                    child.start(began)
             while not self._stop.wait(TICK_S):
                 for child in self.children:
                     if death := child.tick(time.monotonic()):
@@ -72,15 +80,28 @@ class Supervisor:
             self._stop_all()
 
     def _ask_readiness(self) -> None:
-        for name in sorted(self._waiting_for):
+        running = {child.spec.name for child in self.children if child.process is not None}
+        for name in sorted(self._waiting_for & running):
             if self._is_ready[name]():
                 self._waiting_for.discard(name)
-                if name not in self._was_ready:
+                if name in self._was_ready:
+                    self._say(f"{name} is ready again")
+                else:
                     self._was_ready.add(name)
                     self._on_ready(name)
+                if name == self._essential:
+                    self._start_last()
+
+    def _start_last(self) -> None:
+        for child in self.children:
+            if child.spec.name in self._last:
+                child.start_again_at = min(child.start_again_at, time.monotonic())
+        self._last.clear()
 
     def _report(self, death: Death) -> None:
         reason = last_error(death.log)
+        if death.name in self._is_ready:
+            self._waiting_for.add(death.name)
         never_ready = death.name not in self._was_ready
         if death.name == self._essential and never_ready and (error := incurable(death, reason)):
             raise error

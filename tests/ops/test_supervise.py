@@ -90,14 +90,44 @@ def test_a_killed_child_comes_back(tmp_path: Path) -> None:
 
     def steer() -> None:
         wait_for(lambda: len(pids(tmp_path, "engine")) == 1 and len(pids(tmp_path, "web")) == 1)
+        wait_for(lambda: len(watched.ready) == 2)
         os.kill(pids(tmp_path, "engine")[0], signal.SIGKILL)
-        wait_for(lambda: len(pids(tmp_path, "engine")) == 2)
+        wait_for(lambda: len(pids(tmp_path, "engine")) == 2 and len(watched.said) == 2)
 
     watched.run(steer)
     assert len(pids(tmp_path, "web")) == 1  # its neighbour was left alone
-    assert watched.said == ["engine was killed by SIGKILL; starting it again in 0.5 s"]
+    assert watched.said == [
+        "engine was killed by SIGKILL; starting it again in 0.5 s",
+        "engine is ready again",
+    ]
     assert sorted(watched.ready) == ["engine", "web"]
     assert not any(is_alive(pid) for name in ("web", "engine") for pid in pids(tmp_path, name))
+
+
+def test_the_last_ones_wait_for_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child that may come last starts when the page is ready, or after a while without it."""
+    monkeypatch.setattr(supervise, "PATIENCE_S", 0.6)
+    watched = Watched(spec(tmp_path, "web", "runs"), spec(tmp_path, "worker", "runs"))
+    watched.supervisor._last = {"worker"}
+    is_up = threading.Event()
+    watched.supervisor._is_ready = {"web": is_up.is_set, "worker": lambda: True}
+    started: list[float] = []
+
+    def steer() -> None:
+        wait_for(lambda: pids(tmp_path, "web"))
+        time.sleep(0.3)
+        assert not pids(tmp_path, "worker")
+        is_up.set()
+        wait_for(lambda: pids(tmp_path, "worker"))
+        started.append(time.monotonic())
+
+    watched.run(steer)
+    (tmp_path / "worker.pids").unlink()
+    again = Watched(spec(tmp_path, "web", "runs"), spec(tmp_path, "worker", "runs"))
+    again.supervisor._last = {"worker"}
+    again.supervisor._is_ready = {"web": lambda: False, "worker": lambda: True}
+    again.run(lambda: wait_for(lambda: pids(tmp_path, "worker")))
+    assert started
 
 
 def test_a_child_that_ignores_sigterm_is_killed(
