@@ -42,3 +42,4 @@ SUPPORTED = 0.65
 PARTLY = 0.45
 COSINE_SHARE = 0.3
 WINDOW_COST = 0.03
+FACT_SHARE = 0.6  # of the words of the best sentence of a run, in each one that brings a number

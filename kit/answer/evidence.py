@@ -183,7 +183,7 @@ def weigh(weights: Weights, seen: Features) -> float:
 
 
 def probability(log_odds: float) -> float:
-    return 1.0 / (1.0 + math.exp(-log_odds))
+    return 1.0 / (1.0 + math.exp(-max(-500.0, log_odds)))
 
 
 def question_weights(asked: Question, units: Sequence[Unit]) -> dict[str, float]:
@@ -227,16 +227,10 @@ def _embed(
     return vectors, vectors @ query  # (num_units, dim), (num_units,)
 
 
-_POINTS_BACK = frozenset(
-    {"it", "they", "this", "these", "that", "those", "he", "she", "its", "their"}
-)
-
-
 def _with_antecedent(units: Sequence[Unit], top: int) -> tuple[Unit, ...]:
     """The sentence, with the one before it if it begins by pointing back ('It meets …')."""
     unit = units[top]
-    first = next(iter(words(unit.text)), "")
-    if first not in _POINTS_BACK or top == 0:
+    if not unit.points_back or top == 0:
         return (unit,)
     before = units[top - 1]
     joined = before.hit.chunk_id == unit.hit.chunk_id and before.text == unit.before

@@ -13,11 +13,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from kit.answer.sentences import split_sentences
-from kit.answer.words import content_stems
+from kit.answer.words import content_stems, words
 from kit.library.documents import Hit
 
 MAX_WINDOW = 3  # sentences that may support a statement together
 MAX_LEAD_WORDS = 8
+_POINTERS = frozenset({"it", "they", "this", "these", "that", "those", "he", "she", "its", "their"})
 _NUMBERING = re.compile(r"^\s*(?:[-*•‣▪–—]|\(?(?:\d+(?:\.\d+)*|[a-zA-Z]|[ivx]+)[.)]?)\s+")
 
 
@@ -39,9 +40,16 @@ class Unit:
 
     @property
     def with_context(self) -> str:
-        """As it is embedded: its heading first, which often alone names the subject of a rule."""
+        """As it is embedded: after the heading or sentence that names its subject."""
+        if self.points_back:
+            return f"{self.before} {self.text}"
         context = self.lead or self.hit.place.split(">")[-1].strip()
         return f"{context}: {self.text}" if context and context not in self.text else self.text
+
+    @property
+    def points_back(self) -> bool:
+        """Whether it begins with 'It', 'They' and the like, and something stands before it."""
+        return points_back(self.text) and bool(self.before)
 
     @property
     def is_lead(self) -> bool:
@@ -61,12 +69,17 @@ def cut_passages(hits: Sequence[Hit]) -> list[Unit]:
             key = (hit.document_id, hit.start + start, hit.start + end)
             if key not in seen:
                 seen.add(key)
-                context = label | frozenset(content_stems(lead))
+                antecedent = before if points_back(text) else ""
+                context = label | frozenset(content_stems(f"{lead} {antecedent}"))
                 stems = frozenset(content_stems(text))
                 units.append(Unit(hit, key[1], key[2], text, before, lead, stems, context))
             before = text
             lead = text if is_lead(text) else lead
     return units
+
+
+def points_back(text: str) -> bool:
+    return next(iter(words(text)), "") in _POINTERS
 
 
 def is_lead(text: str) -> bool:

@@ -7,6 +7,7 @@ Invariant: reading a question needs no model.
 # ruff: noqa: E501, SIM905 - patterns and word lists read better on one line
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -123,7 +124,8 @@ def gives_kind(asked: Question, text: str) -> bool:
         return bool(names) or bool(_PLACE_WORDS & new_stems)
     if asked.kind == "number":
         if _COUNTED.search(asked.text.lower()):
-            new = new - _measures(text, but=asked.stems)
+            new = new - _measures(text, but=asked.stems) - _sums(found)
+            new = frozenset(value for value in new if not value.startswith("id:"))
         spoken = {"once", "twice", "one", "daily", "half", "no", "none"} & set(words(text))
         return any(value.startswith(("num:", "pct:", "id:")) for value in new) or bool(spoken)
     if asked.kind == "time":
@@ -135,6 +137,14 @@ def gives_kind(asked: Question, text: str) -> bool:
     if asked.kind == "name":
         return bool(names) or bool(_ROLE_WORDS & new_stems)
     return True
+
+
+def _sums(found: Facts) -> set[str]:
+    """The numbers that are money."""
+    pairs = itertools.pairwise(found.claims)
+    return {
+        value for one, after in pairs if any(v.startswith("cur:") for v in after) for value in one
+    }
 
 
 def _measures(text: str, *, but: Sequence[str] = ()) -> set[str]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kit.answer.calibration import COSINE_SHARE, PARTLY, SUPPORTED, WINDOW_COST
+from kit.answer.calibration import COSINE_SHARE, FACT_SHARE, PARTLY, SUPPORTED, WINDOW_COST
 from kit.answer.cite import Verdict
 from kit.answer.facts import Facts, facts, missing_names, missing_values
 from kit.answer.passages import Unit, rarity, span_text, unseen_rarity, windows
@@ -98,13 +98,13 @@ class SupportCheck:
         """
         if len(run) == 1 or not claimed.claims:
             return True
-        about = [len(stems & unit.stems) for unit in run]
+        about = [sum(self._weight(stem) for stem in stems & unit.stems) for unit in run]
         bringing = [
             i
             for i, unit in enumerate(run)
             if any(c & facts(unit.text).values for c in claimed.claims)
         ]
-        return all(2 * about[i] >= max(about) and about[i] > 0 for i in bringing)
+        return all(about[i] >= FACT_SHARE * max(about) > 0 for i in bringing)
 
     def _score(
         self, stems: frozenset[str], run: Sequence[Unit], cosines: np.ndarray | None

@@ -29,6 +29,7 @@ STOP_WORDS = frozenset(
     while who whom whose why will with within without would you your yours yes no not nor never none cannot
     im ive id dont doesnt didnt isnt arent wasnt werent wont cant couldnt shouldnt whats whos wheres
     actually exactly find know want wants happen happens there's anything something anyone someone
+    make makes made making take takes took taken go goes went come comes came put puts
     explain describe mean means called named regarding concerning according
     """.split()
 )

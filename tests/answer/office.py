@@ -1,9 +1,10 @@
-"""A labelled set: the rules of an invented harbour office, questions they answer and questions they do not.
+"""A labelled set: rules of an invented harbour office, questions they answer or do not answer.
 
 Data only. The unanswerable questions are near misses on purpose: the right topic without the asked
 fact, another entity, general knowledge, or words that the rules use for something else.
 """
 
+# ruff: noqa: E501 - the passages are text, one line per sentence or two
 from __future__ import annotations
 
 from kit.library.documents import Hit

@@ -1,0 +1,144 @@
+"""Retrieval fuses by rank, asks the gate first and survives a missing half."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kit.answer.retrieve import Searcher, fold_duplicates, fuse
+from kit.errors import EmbedError
+from kit.library.documents import Hit
+from kit.testing import FakeEmbedder
+
+Ranked = st.dictionaries(st.integers(1, 12), st.sampled_from([0.1, 0.2, 0.5, 0.9]), max_size=10)
+
+
+@given(Ranked, Ranked, st.randoms())
+def test_fuse_equals_its_definition(dense: dict, lexical: dict, random) -> None:
+    """Fusion is the sum of 1 / (60 + rank), whatever the order of its input."""
+    lists = [list(dense.items()), list(lexical.items())]
+    for ranked in lists:
+        random.shuffle(ranked)
+    expected = {}
+    for scores in (dense, lexical):
+        for chunk in scores:
+            ahead = sum((-s, c) < (-scores[chunk], chunk) for c, s in scores.items())
+            expected[chunk] = expected.get(chunk, 0) + 1 / (61 + ahead)
+    got = fuse(*lists)
+    assert dict(got) == pytest.approx(expected)
+    assert got == sorted(got, key=lambda pair: (-pair[1], pair[0]))
+
+
+class Library:
+    """A gate with one shared collection (1) and one of ann (2); chunk n is in n % 2 + 1."""
+
+    def __init__(self, texts: Sequence[str], make_hit: Callable[..., Hit]) -> None:
+        self.texts, self.make_hit = texts, make_hit
+        self.asked: list[tuple[int, ...]] = []
+
+    def visible_collection_ids(self, reader: str, collection: str | None = None) -> list[int]:
+        return [1, 2] if reader == "ann" else [1]
+
+    def hits(self, scores: Sequence[tuple[int, float]], reader: str) -> list[Hit]:
+        return [
+            self.make_hit(self.texts[c], chunk_id=c, document_id=f"d{c}", score=s)
+            for c, s in scores
+            if c % 2 + 1 in self.visible_collection_ids(reader)
+        ]
+
+
+class Index:
+    is_ready = True
+
+    def __init__(self, library: Library) -> None:
+        self.library = library
+
+    def search(self, vector: np.ndarray, collection_ids: Sequence[int], limit: int) -> list:
+        self.library.asked.append(tuple(collection_ids))
+        rows = FakeEmbedder().embed_passages(self.library.texts) @ vector
+        found = [(c, float(s)) for c, s in enumerate(rows) if c % 2 + 1 in collection_ids]
+        return sorted(found, key=lambda pair: -pair[1])[:limit]
+
+
+TEXTS = ("alpha beta", "alpha beta gamma", "delta", "alpha beta delta", "Rate R5 a day", "x")
+
+
+@pytest.fixture
+def make(monkeypatch: pytest.MonkeyPatch, make_hit: Callable[..., Hit]):
+    library = Library(TEXTS, make_hit)
+
+    def lexical(database, query, collection_ids, limit):
+        library.asked.append(tuple(collection_ids))
+        words = set(query.split())
+        found = [(c, float(len(words & set(t.split())))) for c, t in enumerate(TEXTS)]
+        return [(c, s) for c, s in found if s and c % 2 + 1 in collection_ids][:limit]
+
+    monkeypatch.setattr("kit.library.lexical.search_lexical", lexical)
+
+    def build(embedder=None, is_ready: bool = True) -> tuple[Searcher, Library]:
+        index = Index(library)
+        index.is_ready = is_ready
+        return Searcher(library, None, index, embedder or FakeEmbedder()), library
+
+    return build
+
+
+def search(searcher: Searcher, query: str, **options):
+    return asyncio.run(searcher.search(query, **({"reader": "bob", "top_k": 3} | options)))
+
+
+def test_both_halves_get_only_visible_collections(make) -> None:
+    """The gate is asked first, and neither half sees a collection that is closed to the reader."""
+    searcher, library = make()
+    result = search(searcher, "alpha beta")
+    assert library.asked == [(1,), (1,)]
+    assert {hit.chunk_id % 2 for hit in result.hits} == {0}
+    assert [hit.rank for hit in result.hits] == [1, 2, 3]
+    assert result.hits[0].dense is not None
+    assert result.hits[0].lexical is not None
+
+
+def test_a_loading_embedder_leaves_the_lexical_half_and_a_notice(make) -> None:
+    """Without the embedding model the search goes by words and says so."""
+
+    class Loading(FakeEmbedder):
+        def embed_queries(self, texts):
+            raise EmbedError("the embedding model is loading")
+
+    result = search(make(Loading())[0], "alpha")
+    assert [hit.chunk_id for hit in result.hits] == [0]
+    assert result.notices == ("The search went by words only: the embedding model is loading.",)
+
+
+def test_an_index_in_the_making_leaves_the_lexical_half_and_a_notice(make) -> None:
+    """While the dense index is rebuilt the search goes by words and says so."""
+    result = search(make(is_ready=False)[0], "alpha")
+    assert [hit.chunk_id for hit in result.hits] == [0]
+    assert len(result.notices) == 1
+
+
+def test_only_chosen_documents(make) -> None:
+    """A filter of documents leaves only those."""
+    result = search(make()[0], "alpha delta", document_ids={"d2"})
+    assert [hit.document_id for hit in result.hits] == ["d2"]
+
+
+@pytest.mark.parametrize("query", ["", "  \n"])
+def test_an_empty_query_finds_nothing(make, query: str) -> None:
+    """Nothing is searched for an empty query."""
+    searcher, library = make()
+    assert search(searcher, query).hits == ()
+    assert library.asked == []
+
+
+def test_duplicates_fold_but_versions_do_not(make_hit: Callable[..., Hit]) -> None:
+    """The same passage twice counts once; the same rule with another sum counts twice."""
+    texts = ["The daily rate is R5.", "The daily rate is R5.", "The daily rate is R6."]
+    hits = [make_hit(text, chunk_id=n, document_id=f"d{n}") for n, text in enumerate(texts)]
+    kept = fold_duplicates(hits, 5)
+    assert [(hit.chunk_id, hit.rank) for hit in kept] == [(0, 1), (2, 2)]

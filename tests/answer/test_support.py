@@ -1,0 +1,91 @@
+"""What the passages support is told from what a model invents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kit.answer.passages import cut_passages
+from kit.answer.support import SupportCheck
+from kit.library.documents import Hit
+
+
+def test_the_labelled_statements_are_judged_right(office) -> None:
+    """Every true statement about the office is supported and no false one is, by words alone."""
+    check = SupportCheck(cut_passages(office.passage_hits()), None, None)
+    judged = {text: check(text).support == "supported" for text, _ in office.STATEMENTS}
+    assert judged == dict(office.STATEMENTS)
+
+
+def test_the_run_is_what_supports(office) -> None:
+    """The evidence of a supported statement is the sentence that says it."""
+    check = SupportCheck(cut_passages(office.passage_hits()), None, None)
+    verdict = check("A berth licence is valid for 18 months.")
+    assert [unit.text for unit in verdict.run] == [
+        "A berth licence is valid for 18 months and may be renewed twice."
+    ]
+
+
+@given(number=st.integers(2, 10**6), day=st.integers(1, 28))
+def test_an_invented_number_is_never_supported(number: int, day: int) -> None:
+    """However alike the words, a number or date that is not there is not supported."""
+    hit = Hit(
+        1, 1.0, 1, "d", "d.md", None, "", 0, 60, "The daily rate is R585 and starts on 4 May.", 9
+    )
+    check = SupportCheck(cut_passages([hit]), None, None)
+    is_there = (number, day) == (585, 4)
+    said = f"The daily rate is R{number} and starts on {day} May."
+    assert (check(said).support == "supported") == is_there
+    assert (check(said).support == "unsupported") == (not is_there)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("Alcohol is not refunded.", "Alcohol is refunded."),
+        ("Alcohol is refunded.", "Alcohol is not refunded."),
+        ("Visitors aren't insured.", "Visitors are insured."),
+        ("The minimum stay is long.", "The maximum stay is long."),
+        ("Private cars are prohibited on campus.", "Private cars are allowed on campus."),
+        ("Apply before the journey begins.", "Apply after the journey begins."),
+        ("The office pays staff. Ms Okoro leads it.", "Ms Adams leads the office."),
+    ],
+)
+def test_denials_opposites_and_other_names_are_not_supported(
+    text: str, sentence: str, make_hit: Callable[..., Hit]
+) -> None:
+    """The same words with the opposite meaning are no support."""
+    check = SupportCheck(cut_passages([make_hit(text)]), None, None)
+    assert check(sentence).support == "unsupported"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("Claims arrive no later than 5 May.", "Claims arrive by 5 May."),
+        ("At most R500 is paid, not more than once.", "At most R500 is paid."),
+        ("Not only staff but also visitors may apply.", "Visitors may apply."),
+    ],
+)
+def test_idioms_with_not_are_no_denials(
+    text: str, sentence: str, make_hit: Callable[..., Hit]
+) -> None:
+    """'Not more than' and 'no later than' deny nothing."""
+    check = SupportCheck(cut_passages([make_hit(text)]), None, None)
+    assert check(sentence).support != "unsupported"
+
+
+def test_the_price_of_one_thing_does_not_support_that_of_another(make_hit) -> None:
+    """Numbers must stand beside what they are said of."""
+    rows = "Item: Crane; Fee: R1 200\nItem: Slipway; Fee: R85"
+    check = SupportCheck(cut_passages([make_hit(rows)]), None, None)
+    assert check("The crane fee is R1 200.").support == "supported"
+    assert check("The crane fee is R85.").support == "unsupported"
+
+
+def test_nothing_supports_without_passages() -> None:
+    """Without passages every sentence is unsupported."""
+    assert SupportCheck([], None, None)("Anything at all.").support == "unsupported"
