@@ -123,8 +123,10 @@ def _lay_out_documents(made: dict[str, Any]) -> None:
     made["drop"] = gr.File(
         file_count="multiple", label="Add documents", show_label=False, elem_id="drop", height=132
     )
-    # Gradio would leave an empty temporary file behind for each upload; the path is enough.
+    # Gradio would leave an empty temporary file behind for each upload; the path is enough. And its
+    # description of the widget would name another host.
     made["drop"]._process_single_file = lambda file: file.path
+    made["drop"].example_payload = list
     made["uploaded"] = _html("uploaded")
     _html("filter-space", frame.documents_filter_html(), is_drawn=False)
     made["table"] = _html("table")
