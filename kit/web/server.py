@@ -27,7 +27,7 @@ from kit.silence import quiet_environment
 from kit.web.security import is_loopback_address
 
 KEEP_ALIVE_S = 30
-MAX_CONNECTIONS = 512
+MAX_CONNECTIONS = 2000  # a browser holds up to six
 SHUTDOWN_S = 10
 MAX_HEADER_BYTES = 32 << 10
 
@@ -40,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # one line per health check otherwise
     try:
         serve(load_config(home=arguments.home))
     except KitError as problem:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
+from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Annotated
 from urllib.parse import urlencode
@@ -24,8 +26,9 @@ from kit.web.markup import LOGO, escape, message_page, page, sentence
 from kit.web.replies import Kit, Person, Text, in_thread
 
 router = APIRouter()
-BEFORE_CHARS, AFTER_CHARS = 700, 1100  # of a section's text around the passage
+BEFORE_CHARS, AFTER_CHARS = 400, 1400  # of a section's text around the passage
 MAX_SHOWN_CHARS = 20_000
+FULL_LINE = 0.75  # of the longest line: a line this long was broken for lack of room
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ def _draw(record: DocumentRecord, parsed: ParsedDocument, view: View) -> HTMLRes
     return page(
         f"{name}, {place}" if place else name,
         _bar(record, place)
-        + f'<main class="viewer">{_top(record, view)}'
+        + f'<main class="viewer{"" if picture else " narrow"}">{_top(record, view)}'
         + f"{columns}{_text_card(record, parsed, view)}{picture}</div></main>",
     )
 
@@ -135,7 +138,7 @@ def _top(record: DocumentRecord, view: View) -> str:
     if record.num_pages:
         facts.append("1 page" if record.num_pages == 1 else f"{record.num_pages} pages")
     facts.append("only you can see it" if record.owner_id else "everyone here can see it")
-    facts.append(f"added {record.created_at[:10]}")
+    facts.append(f"added {_day(record.created_at)}")
     listed = "".join(f"<li>{escape(fact)}</li>" for fact in facts if fact)
     title = record.title or PurePosixPath(record.name).name
     return (
@@ -148,7 +151,7 @@ def _actions(record: DocumentRecord, view: View) -> str:
     url = f"/api/v1/documents/{escape(record.id)}/original"
     download = f'<a class="button" href="{url}?download=1" download>Download</a>'
     if not is_pdf(record):
-        return f'<a class="button main" href="{url}" download>Open the original</a>'
+        return f'<a class="button main" href="{url}" download>Download the original</a>'
     at = f"#page={view.page}" if view.page else ""
     opened = f'<a class="button main" href="{url}{at}" target="_blank" rel="noopener">'
     return f"{opened}Open the original</a>{download}"
@@ -164,6 +167,8 @@ def _text_card(record: DocumentRecord, parsed: ParsedDocument, view: View) -> st
 
 def _text(record: DocumentRecord, parsed: ParsedDocument, view: View) -> str:
     (start, end), text = view.shown, parsed.text
+    if is_pdf(record):
+        text = unwrapped(text)
     if not text[start:end].strip():
         return f'<p class="note">{escape(_why_empty(record))}</p>'
     opening = "… " if _is_cut(view, start, at_end=False) else ""
@@ -176,6 +181,21 @@ def _text(record: DocumentRecord, parsed: ParsedDocument, view: View) -> str:
         f'<mark id="passage">{escape(text[first:last])}</mark>'
         f'<span class="around">{escape(text[last:end])}{closing}</span></div>'
     )
+
+
+def unwrapped(text: str) -> str:
+    """The text of a printed page without the line breaks inside its paragraphs; offsets stay true.
+
+    A line that fills the width was broken by the printer; a shorter one ends something: a heading,
+    a row of a table, a paragraph. Each such break becomes one space, so every offset stays.
+    """
+    lines = text.split("\n")
+    width = max((len(line) for line in lines), default=0)
+    pieces = []
+    for line, following in pairwise([*lines, ""]):
+        is_full = len(line) >= FULL_LINE * width and following.strip()
+        pieces.append(line + (" " if is_full else "\n"))
+    return "".join(pieces)[: len(text)]
 
 
 def _is_cut(view: View, position: int, *, at_end: bool) -> bool:
@@ -198,16 +218,14 @@ def _neighbours(record: DocumentRecord, parsed: ParsedDocument, view: View) -> s
     if view.page is not None and record.num_pages:
         before = f"page={view.page - 1}" if view.page > 1 else None
         after = f"page={view.page + 1}" if view.page < record.num_pages else None
-        what = "slide" if view.section and view.section.kind == "slide" else "page"
     elif view.section is not None and view.section in parsed.sections:
         at = parsed.sections.index(view.section)
         before = f"start={parsed.sections[at - 1].start}" if at > 0 else None
         is_last = at + 1 >= len(parsed.sections)
         after = None if is_last else f"start={parsed.sections[at + 1].start}"
-        what = "section"
     else:
         return ""
-    links = _step(record, before, f"← Previous {what}") + _step(record, after, f"Next {what} →")
+    links = _step(record, before, "← Previous") + _step(record, after, "Next →")
     return f'<nav class="pages" aria-label="Other places in this document">{links}</nav>'
 
 
@@ -216,6 +234,12 @@ def _step(record: DocumentRecord, where: str | None, label: str) -> str:
         return f"<span>{escape(label)}</span>"
     url = f"/passage?{urlencode({'document': record.id})}&{where}"
     return f'<a href="{escape(url)}">{escape(label)}</a>'
+
+
+def _day(moment: str) -> str:
+    """'2026-11-21T10:00:00Z' -> '21 November 2026'."""
+    day = date.fromisoformat(moment[:10])
+    return f"{day.day} {day:%B %Y}"
 
 
 def _picture(record: DocumentRecord, view: View) -> str:

@@ -16,7 +16,7 @@ from kit.errors import NotFound, UsageError
 from kit.library.documents import ParsedDocument, Section
 from kit.web.files import span_on_page
 from kit.web.services import Services
-from kit.web.views import MAX_SHOWN_CHARS, view_of
+from kit.web.views import MAX_SHOWN_CHARS, unwrapped, view_of
 from tests.web.conftest import PAGES, Browser
 
 pytestmark = pytest.mark.anyio
@@ -180,3 +180,21 @@ def test_span_on_a_page(page: int, start: int, end: int, span: tuple[int, int] |
     """The mark on a page's picture is the part of the span on that page, from the page's start."""
     sections = (Section("page", "page 1", 0, 10, 1), Section("page", "page 2", 11, 20, 2))
     assert span_on_page(ParsedDocument("x" * 20, sections), page, start, end) == span
+
+
+@given(st.text(alphabet="ab \n", max_size=400))
+def test_unwrapping_moves_no_letter(text: str) -> None:
+    """Joining the lines of a paragraph keeps every offset: only line breaks become spaces."""
+    shown = unwrapped(text)
+    assert len(shown) == len(text)
+    assert all(a == b or (a, b) == ("\n", " ") for a, b in zip(text, shown, strict=True))
+
+
+def test_paragraphs_are_joined_and_rows_are_not() -> None:
+    """Full lines run on; headings, rows of a table and the ends of paragraphs keep their break."""
+    page = (
+        "A heading\nThis line fills the width of the page\nand goes on here.\n\nA row 12\nB row 13"
+    )
+    assert unwrapped(page) == (
+        "A heading\nThis line fills the width of the page and goes on here.\n\nA row 12\nB row 13"
+    )
