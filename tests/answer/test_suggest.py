@@ -1,0 +1,60 @@
+"""Suggestions come from the documents that the reader may see."""
+
+from __future__ import annotations
+
+from kit.answer.suggest import suggested_questions
+from kit.library.documents import DocumentRecord, ParsedDocument, Section
+
+
+def record(number: int, state: str = "indexed", title: str | None = "Travel policy"):
+    return DocumentRecord(
+        id=f"d{number}", name=f"docs/travel_rules-{number}.md", collection="library", owner_id=None,
+        sha256="", size_bytes=1, state=state, error=None, hint=None, notes=(), num_pages=None,
+        num_chunks=1, title=title, created_at="",
+    )  # fmt: skip
+
+
+class Library:
+    def __init__(self, *records: DocumentRecord, labels: tuple[str, ...]) -> None:
+        self.records, self.labels = records, labels
+
+    def list(self, reader: str, collection: str | None = None) -> list[DocumentRecord]:
+        return [*self.records]
+
+    def text(self, document_id: str, reader: str) -> ParsedDocument:
+        spans = [(400 * n, 400 * n + 300 + n) for n in range(len(self.labels))]
+        sections = zip(self.labels, spans, strict=True)
+        return ParsedDocument(
+            "x", tuple(Section("heading", label, *span) for label, span in sections)
+        )
+
+
+def test_a_telling_heading_becomes_a_question() -> None:
+    """The longest part with a heading that says something is asked for."""
+    library = Library(
+        record(1),
+        labels=("Travel policy > 1. Introduction", "Travel policy > 4.2 Per diem", "Scope"),
+    )
+    assert suggested_questions(library, "local") == [
+        "What does “Travel policy” say about per diem?"
+    ]
+
+
+def test_file_names_serve_where_titles_are_missing() -> None:
+    """A document without a title is called by its file name as words."""
+    library = Library(record(1, title=None), labels=("Boats",))
+    assert suggested_questions(library, "local") == ["What does “travel rules 1” say about boats?"]
+
+
+def test_only_indexed_documents_and_few_questions() -> None:
+    """Documents in the making suggest nothing, and there are at most four suggestions."""
+    many = [record(n, title=f"Policy {n}") for n in range(9)]
+    library = Library(record(99, "queued", "Late"), *many, labels=("Boats",))
+    found = suggested_questions(library, "local")
+    assert len(found) == 4
+    assert not any("Late" in question for question in found)
+
+
+def test_nothing_telling_nothing_suggested() -> None:
+    """Headings that say nothing make no question."""
+    assert suggested_questions(Library(record(1), labels=("Contents", "3")), "local") == []
