@@ -80,7 +80,7 @@ class FakeEngine:
                 await asyncio.sleep(self._delay_s)
                 yield ChatDelta(text=word)
             yield ChatDelta(finish_reason="stop")
-        except GeneratorExit:
+        except (GeneratorExit, asyncio.CancelledError):
             self.num_cancelled += 1
             raise
 

@@ -223,9 +223,9 @@ class LocalKit:
         index = VectorIndex(
             self._config.home, self._database, model=embedder.model, dim=embedder.dim
         )
-        if hasattr(index, "close"):
-            self._stack.callback(index.close)
-        index.follow()
+        self._stack.callback(index.close)
+        if not index.is_ready:  # a small library is scanned exactly, without Chroma
+            index.follow()
         return index
 
     @cached_property

@@ -1,0 +1,373 @@
+"""One contract, two kits: every assertion here holds for the running kit and for the folder."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit.answer.events import Finished, Retrieved
+from kit.cli.local import LocalKit
+from kit.cli.remote import RemoteKit
+from kit.cli.session import Kit, find_document, open_kit
+from kit.config import Config, WebSettings
+from kit.database import Database
+from kit.errors import (
+    AlreadyRunning,
+    DocumentRefused,
+    EngineUnavailable,
+    KitError,
+    NotFound,
+    UsageError,
+)
+from kit.instance import Instance, announce, own_home
+from kit.library.documents import DocumentRecord
+from kit.testing import FakeEmbedder, FakeEngine
+
+POLICY = (
+    b"# Travel\n\nStaff receive R 650 a day for meals.\n\n# Forms\n\nUse form T-4 for every trip.\n"
+)
+MINUTES = b"The ethics committee meets on the first Tuesday of each month.\n"
+TOKEN = "t" * 43
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine("Staff receive R 650 a day for meals.")
+
+
+@contextmanager
+def serving(home: Path, engine: FakeEngine) -> Iterator[str]:
+    """The real web shell on a loopback port, over the real library, with fakes for both models."""
+    import uvicorn
+
+    from kit.answer.chat import Chat
+    from kit.answer.conversations import Conversations
+    from kit.answer.retrieve import Searcher
+    from kit.library.ingest import Ingestor
+    from kit.library.store import Library
+    from kit.library.vectors import VectorIndex
+    from kit.people.sign_in import SignIn
+    from kit.people.throttle import Throttle
+    from kit.web.index import FollowedIndex
+    from kit.web.services import Services, open_people
+    from kit.web.shell import build_shell
+
+    config = Config(home=home, web=WebSettings(max_upload_mb=1))
+    (home / "tmp").mkdir(exist_ok=True)
+    database = Database(home / "kit.db")
+    library, embedder = Library(home, database), FakeEmbedder()
+    index = VectorIndex(home, database, model=embedder.model, dim=embedder.dim)
+    searcher = Searcher(library, database, index, embedder)
+    conversations = Conversations(database)
+    accounts, sessions = open_people(config, database)
+    ingestor = Ingestor(library, embedder, config.library)
+    reading = threading.Lock()
+
+    def read_all() -> None:
+        with reading:
+            while ingestor.run_next():
+                pass
+        database.close()
+
+    services = Services(
+        config=config,
+        database=database,
+        library=library,
+        index=FollowedIndex(lambda: None),
+        searcher=searcher,
+        engine=engine,
+        conversations=conversations,
+        chat=Chat(conversations, searcher, engine, config.answer),
+        accounts=accounts,
+        sessions=sessions,
+        sign_in=SignIn(database, accounts, sessions, Throttle(database)),
+        wake_worker=lambda: threading.Thread(target=read_all).start(),
+        token=TOKEN,
+    )
+    server = uvicorn.Server(
+        uvicorn.Config(build_shell(services), port=0, log_config=None, ws="none", lifespan="on")
+    )
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
+        with reading:
+            index.close()
+        database.close()
+
+
+@pytest.fixture(params=["local", "remote"])
+def kit(request: pytest.FixtureRequest, home: Path, engine: FakeEngine) -> Iterator[Kit]:
+    """The kit of a home that is not running, and the kit that is."""
+    if request.param == "local":
+        config = Config(home=home, web=WebSettings(max_upload_mb=1))
+        local = LocalKit(config, lambda _: None, embedder=FakeEmbedder(), engine=engine)
+        with closing(local):
+            yield local
+    else:
+        with serving(home, engine) as url, closing(RemoteKit(url, TOKEN)) as remote:
+            yield remote
+
+
+def add(
+    kit: Kit, data: bytes = POLICY, name: str = "policy.md", to: str = "office"
+) -> DocumentRecord:
+    """Added and read to its end."""
+    added = kit.add(io.BytesIO(data), name, to)
+    ended: list[DocumentRecord] = []
+    kit.read_documents([added.id], ended.append)
+    return ended[0]
+
+
+def answer_of(kit: Kit, question: str, **rest: Any) -> Any:
+    events = list(kit.ask(question, collection=None, **rest))
+    assert isinstance(events[-1], Finished)
+    return events[-1].answer
+
+
+def test_a_document_is_added_read_and_listed(kit: Kit) -> None:
+    """After reading, a document is indexed, and list and show agree on it."""
+    record = add(kit)
+    assert (record.state, record.name, record.collection) == ("indexed", "policy.md", "office")
+    assert record.num_chunks >= 1
+    assert kit.documents() == [kit.document(record.id)]
+    assert kit.documents("office") == kit.documents()
+    assert find_document(kit, "policy.md") == find_document(kit, record.id)
+
+
+def test_the_same_file_again_is_a_duplicate(kit: Kit) -> None:
+    """The same bytes under the same name in one collection are one document."""
+    first = add(kit)
+    again = kit.add(io.BytesIO(POLICY), "policy.md", "office")
+    assert again.is_duplicate
+    assert again.id == first.id
+    assert len(kit.documents()) == 1
+
+
+def test_reading_what_is_read_returns_at_once(kit: Kit) -> None:
+    """Waiting for a document that was read before tells its state once and ends."""
+    record = add(kit)
+    ended: list[DocumentRecord] = []
+    kit.read_documents([record.id], ended.append)
+    assert [r.id for r in ended] == [record.id]
+
+
+def test_a_bad_file_is_refused_with_a_reason(kit: Kit) -> None:
+    """A file that cannot be read ends as refused, with the reason for the person."""
+    record = add(kit, b"%PDF-1.7 nothing more", "broken.pdf")
+    assert record.state == "refused"
+    assert record.error
+
+
+def test_a_file_that_is_too_large_is_an_error(kit: Kit) -> None:
+    """A file above web.max_upload_mb does not enter the library."""
+    with pytest.raises((DocumentRefused, UsageError), match="larger"):
+        kit.add(io.BytesIO(b"x" * (2 << 20)), "big.txt", "office")
+    assert kit.documents() == []
+
+
+def test_search_finds_exact_spans(kit: Kit) -> None:
+    """A hit names its document, and its span is the passage in the text."""
+    record = add(kit)
+    found = kit.search("form for a trip", top_k=3, collection=None)
+    best = found.hits[0]
+    assert (best.rank, best.document, best.document_id) == (1, "policy.md", record.id)
+    assert "T-4" in " ".join(hit.text for hit in found.hits)
+    assert best.end - best.start == len(best.text)
+    assert kit.search("form", top_k=1, collection="office").hits
+    assert len(kit.search("form", top_k=1, collection=None).hits) == 1
+
+
+def test_another_collection_is_not_searched(kit: Kit) -> None:
+    """A search in one collection finds nothing of another; an unknown one is NotFound."""
+    add(kit)
+    add(kit, MINUTES, "minutes.md", "ethics")
+    found = kit.search("form for a trip", top_k=5, collection="ethics")
+    assert {hit.document for hit in found.hits} <= {"minutes.md"}
+    with pytest.raises(NotFound):
+        kit.search("x", top_k=5, collection="absent")
+    with pytest.raises(NotFound):
+        kit.documents("absent")
+
+
+def test_the_original_comes_back_byte_for_byte(kit: Kit) -> None:
+    """The exported original has exactly the bytes that were added."""
+    record = add(kit, data := POLICY + bytes(range(256)) * 0)
+    with kit.original(record.id) as stream:
+        assert stream.read() == data
+
+
+def test_a_removed_document_is_found_no_more(kit: Kit) -> None:
+    """After removal neither list nor search knows the document."""
+    record = add(kit)
+    kit.remove(record.id)
+    assert kit.documents() == []
+    assert kit.search("form for a trip", top_k=3, collection=None).hits == ()
+    with pytest.raises(NotFound):
+        kit.document(record.id)
+
+
+@pytest.mark.parametrize("verb", ["document", "remove", "retry"])
+@pytest.mark.parametrize("document_id", ["absent", "../../etc/passwd", "", "a/b?c#d"])
+def test_an_unknown_document_is_not_found(kit: Kit, verb: str, document_id: str) -> None:
+    """Every verb on a document that is not there is NotFound, whatever its id looks like."""
+    with pytest.raises(NotFound):
+        getattr(kit, verb)(document_id)
+
+
+def test_retry_reads_a_refused_document_again(kit: Kit) -> None:
+    """A refused document that is retried is read again and told again."""
+    record = add(kit, b"%PDF-1.7 nothing more", "broken.pdf")
+    kit.retry(record.id)
+    ended: list[DocumentRecord] = []
+    kit.read_documents([record.id], ended.append)
+    assert [r.state for r in ended] == ["refused"]
+
+
+def test_an_answer_cites_the_passage(kit: Kit) -> None:
+    """A question the documents answer is supported, and its citation is that passage."""
+    record = add(kit)
+    answer = answer_of(kit, "How much do staff receive a day for meals?")
+    assert answer.is_supported
+    assert answer.citations[0].document_id == record.id
+    assert "R 650" in answer.citations[0].text
+    assert answer.timings.total_s > 0
+
+
+def test_a_question_without_an_answer_gets_none(kit: Kit) -> None:
+    """What the documents do not answer is not answered."""
+    add(kit)
+    answer = answer_of(kit, "Who is the president of France?")
+    assert not answer.is_supported
+    assert answer.citations == ()
+
+
+def test_an_engine_that_is_away_still_gives_the_quote(kit: Kit, engine: FakeEngine) -> None:
+    """Without the engine the quote of the documents is still given, or a KitError with words."""
+    add(kit)
+    engine.fails = True
+    try:
+        answer = answer_of(kit, "How much do staff receive a day for meals?")
+    except EngineUnavailable:
+        return
+    assert "R 650" in answer.text
+
+
+def test_a_stream_closed_early_frees_the_engine(kit: Kit, engine: FakeEngine) -> None:
+    """Closing the events in mid-answer ends the engine's stream."""
+    add(kit)
+    engine._delay_s = 0.05
+    engine._script = "word " * 2000
+    events = kit.ask("How much do staff receive a day for meals?", collection=None)
+    for event in events:
+        if isinstance(event, Retrieved):
+            break
+    next(events)
+    events.close()  # type: ignore[attr-defined]
+    deadline = time.monotonic() + 5
+    while len(engine.seen) > engine.num_cancelled and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert engine.num_cancelled == len(engine.seen)
+
+
+def test_a_conversation_is_kept(kit: Kit, home: Path) -> None:
+    """Questions of one conversation and their answers are in the database."""
+    add(kit)
+    conversation_id = kit.new_conversation()
+    answer_of(kit, "How much do staff receive a day?", conversation_id=conversation_id)
+    answer_of(kit, "Which form for a trip?", conversation_id=conversation_id)
+    database = Database(home / "kit.db")
+    rows = database.rows(
+        "SELECT role, state FROM messages WHERE conversation_id = ?", (conversation_id,)
+    )
+    database.close()
+    assert rows == [("user", "complete"), ("assistant", "complete")] * 2
+
+
+def test_errors_are_of_the_same_class_and_words(kit: Kit) -> None:
+    """An empty question is refused by both kits as a usage error."""
+    with pytest.raises(UsageError):
+        list(kit.ask("   ", collection=None))
+    with pytest.raises(NotFound):
+        list(kit.ask("x", collection="absent"))
+    with pytest.raises(NotFound):
+        list(kit.ask("x", collection=None, conversation_id="absent"))
+
+
+def test_status_says_whether_it_runs(kit: Kit) -> None:
+    """Status knows whether the kit runs and how many documents there are."""
+    add(kit)
+    status = kit.status()
+    assert status["running"] is isinstance(kit, RemoteKit)
+    assert status["documents"] == {"indexed": 1}
+
+
+def test_the_running_kit_is_found(home: Path, engine: FakeEngine) -> None:
+    """`open_kit` asks the kit that runs on this home; when none runs it works on the folder."""
+    config = Config(home=home)
+    with serving(home, engine) as url, own_home(home):
+        announce(home, Instance(1, url, "", "", TOKEN))
+        with open_kit(config, lambda _: None) as kit:
+            assert isinstance(kit, RemoteKit)
+            assert kit.documents() == []
+    with open_kit(config, lambda _: None) as kit:
+        assert isinstance(kit, LocalKit)
+
+
+def test_a_wrong_token_opens_nothing(home: Path, engine: FakeEngine) -> None:
+    """A token of another run is refused."""
+    with serving(home, engine) as url, closing(RemoteKit(url, "x" * 43)) as remote:
+        with pytest.raises(KitError) as caught:
+            remote.documents()
+        assert caught.value.code == "access"
+
+
+def test_a_kit_that_does_not_answer_is_said_to_be() -> None:
+    """A connection that is refused is an error with a next step, not a traceback."""
+    with closing(RemoteKit("http://127.0.0.1:9", TOKEN)) as remote:
+        with pytest.raises(EngineUnavailable, match="does not answer"):
+            remote.documents()
+        with pytest.raises(EngineUnavailable, match="does not answer"):
+            list(remote.ask("x", collection=None))
+
+
+def test_reading_needs_the_home_to_itself(
+    home: Path, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While another command reads documents, this one waits, and then says who has the home."""
+    monkeypatch.setattr("kit.cli.local.LOCK_WAIT_S", 0.0)
+    said: list[str] = []
+    local = LocalKit(Config(home=home), said.append, embedder=FakeEmbedder(), engine=engine)
+    with closing(local), own_home(home):
+        record = local.add(io.BytesIO(POLICY), "policy.md", "office")
+        with pytest.raises(AlreadyRunning):
+            local.read_documents([record.id], lambda _: None)
+        assert local.documents()[0].state == "queued"  # stored, and read later
+
+
+def test_without_an_embedding_model_search_goes_by_words(home: Path, engine: FakeEngine) -> None:
+    """If no embedding model is installed, words are searched and the notice says so."""
+    config = Config(home=home)
+    with closing(LocalKit(config, lambda _: None, embedder=FakeEmbedder(), engine=engine)) as local:
+        add(local)
+    with closing(LocalKit(config, lambda _: None, engine=engine)) as bare:
+        found = bare.search("form for a trip", top_k=3, collection=None)
+        assert found.hits
+        assert "all-minilm-l6-v2 is not installed" in found.notices[0]
+    without = LocalKit(config, lambda _: None)
+    with closing(without), pytest.raises(EngineUnavailable, match="smollm2-135m"):
+        list(without.ask("How much a day for meals?", collection=None))
