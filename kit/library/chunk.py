@@ -49,20 +49,19 @@ def chunk_document(
     A chunk exceeds the target by at most TAIL_FRACTION, or if one word of it does alone.
     """
     groups: list[tuple[Section, list[_Piece]]] = []
-    carried: list[_Piece] = []
+    carried: list[tuple[Section, list[_Piece]]] = []  # a heading alone answers nothing
     for section in _sections(parsed):
-        pieces = [*carried, *_pieces(parsed.text, section, count_tokens, target_tokens)]
-        carried = []
+        pieces = _pieces(parsed.text, section, count_tokens, target_tokens)
+        if section.kind != "heading":
+            groups += carried
+            carried = []
+        pieces = [*(piece for _, part in carried for piece in part), *pieces]
         if section.kind == "heading" and _tokens(pieces) < CARRY_FRACTION * target_tokens:
-            carried = pieces  # a heading alone answers nothing: it opens the next part's chunk
-            carrier = section
+            carried = [(section, pieces)] if pieces else []
         else:
+            carried = []
             groups += [(section, group) for group in _group(pieces, target_tokens)]
-    if carried and groups and groups[-1][0].kind == "heading":
-        section, group = groups.pop()
-        groups.append((section, group + carried))
-    elif carried:
-        groups.append((carrier, carried))
+    groups += carried
     return [
         _chunk(parsed.text, ordinal, section, group)
         for ordinal, (section, group) in enumerate(groups)

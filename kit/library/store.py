@@ -282,7 +282,8 @@ def clean_name(name: str) -> str:
 
     Raises: UsageError if nothing is left of it.
     """
-    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+    parts = [part.strip() for part in name.replace("\\", "/").split("/")]
+    parts = [part for part in parts if part not in ("", ".", "..")]
     shown = "/".join(parts)
     shown = "".join(c for c in shown if c.isprintable()).encode("utf-8", "replace").decode("utf-8")
     if not shown.strip():
