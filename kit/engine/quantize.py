@@ -92,10 +92,12 @@ def measure_types(
 ) -> list[Measurement]:
     """Quantize `source` to each type and measure them in turn, each time in a fresh process.
 
-    The files stay in `work_folder`, named by type. Rounds alternate between the types, so that a
-    busy moment of the machine does not fall on one of them alone.
+    The files stay in `work_folder`, named by type; the type it arrived in is measured as it is.
+    Rounds alternate between the types, so that a busy moment does not fall on one of them alone.
     """
+    arrived = read_gguf(source).type_name
     paths = {name: work_folder / f"{source.stem}.{name}.gguf" for name in types}
+    paths |= {name: source for name in types if name == arrived}
     for name, path in paths.items():
         if not path.exists():
             quantize(source, path, name, home=home)

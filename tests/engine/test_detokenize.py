@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.engine.detokenize import Detokenizer
@@ -17,6 +17,7 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
 places = st.lists(st.integers(0, 1000), max_size=20)
 
 
+@settings(deadline=None)
 @given(text=st.text(max_size=60), places=places)
 def test_no_character_is_ever_broken(text: str, places: list[int]) -> None:
     """However the bytes are cut into tokens, the pieces are valid text and join to the whole."""
@@ -25,6 +26,7 @@ def test_no_character_is_ever_broken(text: str, places: list[int]) -> None:
     assert "".join(pieces) + stream.flush() == text
 
 
+@settings(deadline=None)
 @given(
     text=st.text(alphabet="abSTOP\n", max_size=60),
     stop=st.lists(st.text(alphabet="abSTOP\n", min_size=1, max_size=5), max_size=3),

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.engine.protocol import (
@@ -153,6 +153,7 @@ names = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(body=st.dictionaries(names, json_values) | json_values)
 def test_no_body_causes_anything_but_a_refusal(body: Any) -> None:
     """Whatever JSON arrives, the result is a checked request or a RequestRefused."""

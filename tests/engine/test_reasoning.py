@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.engine.reasoning import ReasoningSplitter, opens_reasoning
@@ -25,6 +25,7 @@ plain = st.text(alphabet="ab <>/think\n", max_size=20).filter(
 )
 
 
+@settings(deadline=None)
 @given(before=plain, thought=plain, answer=plain, places=st.lists(st.integers(0, 99), max_size=30))
 def test_tags_split_over_tokens_are_found(
     before: str, thought: str, answer: str, places: list[int]

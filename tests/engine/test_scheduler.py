@@ -262,6 +262,7 @@ def test_the_context_is_never_overrun() -> None:
     assert rig.finishes(sequence)[0].reason == "length"
 
 
+@settings(deadline=None)
 @given(needs=st.lists(st.integers(1, 500), max_size=10), budget=st.integers(0, 600))
 def test_shares_are_fair_and_spend_the_budget(needs: list[int], budget: int) -> None:
     """No share exceeds its need, none is smaller than another unless its need is met."""

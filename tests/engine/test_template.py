@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.engine.template import ChatTemplate, _with_bos
@@ -121,6 +121,7 @@ hostile = st.lists(st.one_of(st.sampled_from(CONTROLS), contents), min_size=1, m
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
+@settings(deadline=None, max_examples=60)
 @given(texts=st.tuples(hostile, hostile, hostile, hostile))
 def test_contents_never_make_control_tokens(name: str, texts: tuple[str, ...]) -> None:
     """The control tokens of a prompt are those of the same conversation in plain words."""
@@ -232,6 +233,14 @@ def test_an_invalid_template_is_a_fault_of_the_model(source: str) -> None:
     """A template that cannot be compiled is reported when the model is loaded."""
     with pytest.raises(ModelError):
         ChatTemplate(source)
+
+
+def test_marks_for_training_are_passed_over() -> None:
+    """The generation tag of newer templates writes what is inside it."""
+    source = (
+        "{% for m in messages %}{% generation %}{{ m.content }};{% endgeneration %}{% endfor %}"
+    )
+    assert ChatTemplate(source).render(talk("a", "b")) == "a;b;"
 
 
 def test_templates_know_the_date_and_json() -> None:
