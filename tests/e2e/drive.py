@@ -79,7 +79,8 @@ class RunningKit:
             with urllib.request.urlopen(request, timeout=30) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as problem:
-            return problem.code, problem.read().decode()
+            with problem:
+                return problem.code, problem.read().decode()
 
     def health(self) -> dict:
         return json.loads(self.get("/health")[1])
@@ -124,24 +125,27 @@ def start_kit(
     home: Path, *arguments: str, wrapper: Sequence[str] = (), timeout_s: float = 180
 ) -> RunningKit:
     """`kit up` on a free port; returns when the page answers."""
-    log = (home.parent / f"{home.name}.up.log").open("w+")
-    process = subprocess.Popen(
-        [*wrapper, *KIT, "--home", str(home), "up", "--port", "0", *arguments],
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    log = home.parent / f"{home.name}.up.log"
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            [*wrapper, *KIT, "--home", str(home), "up", "--port", "0", *arguments],
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
 
     def is_up() -> bool:
         if process.poll() is not None:
-            log.seek(0)
-            raise RuntimeError(f"kit up ended with {process.returncode}:\n{log.read()}")
+            raise RuntimeError(f"kit up ended with {process.returncode}:\n{log.read_text()}")
         found = find_instance(home)
         if found is None:
             return False
-        with contextlib.suppress(OSError):
-            return urllib.request.urlopen(found.web_url + "/health", timeout=5).status == 200
+        with (
+            contextlib.suppress(OSError),
+            urllib.request.urlopen(found.web_url + "/health", timeout=5) as answer,
+        ):
+            return answer.status == 200
         return False
 
     try:

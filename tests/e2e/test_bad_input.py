@@ -117,7 +117,7 @@ def test_model_file_cut_short(home: Path, chat_model: Path, tmp_path: Path) -> N
         shutil.copyfileobj(source, out)
         out.truncate(50_000_000)
     result = run_kit(home, "up", "--port", "0", "--model", str(cut))
-    assert_clear(result, ModelError.exit_code, "cut.gguf", "50,000,000")
+    assert_clear(result, ModelError.exit_code, "cut.gguf", "98362432", "50000000")
 
 
 def test_second_kit_on_the_same_home(kit: RunningKit) -> None:
