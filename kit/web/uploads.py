@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect
 from kit.errors import KitError, UsageError
 from kit.files import explain_os_errors, format_bytes, require_space
 from kit.people import audit
+from kit.people.access import require_may_share
 from kit.people.accounts import User
 from kit.web.gate import TooLarge, status_of
 from kit.web.limits import drain
@@ -26,6 +27,7 @@ from kit.web.services import Services
 
 router = APIRouter()
 MAX_FILES = 200
+SHARED, OWN = "library", "My documents"  # where documents go that name no collection
 MAX_NAME_CHARS = 500
 
 
@@ -58,16 +60,16 @@ class _FileTooLarge(Exception):
 async def add_documents(request: Request, services: Kit, person: Person) -> JSONResponse:
     """Documents that are stored durably when this answers; a worker reads them afterwards.
 
-    Multipart: one or more `file`, and `collection` (default 'library'), `private` ('true' for a
-    collection of one's own). One file that is refused does not stop the others.
+    Multipart: one or more `file`, and `private` ('true' for oneself alone, which is all that staff
+    may do; 'false' for everyone) and `collection`. One refused file does not stop the others.
     """
     max_bytes = services.config.web.max_upload_mb << 20
     async with _parsed(request, services, max_bytes) as form:
         files = [item for item in form.getlist("file") if isinstance(item, UploadFile)]
         if not files:
             raise UsageError("no file was sent", hint="send one or more fields named 'file'")
-        collection = _text_field(form, "collection") or "library"
-        is_private = _text_field(form, "private").lower() in ("1", "true", "yes", "on")
+        is_private = _is_private(_text_field(form, "private"), person)
+        collection = _text_field(form, "collection") or (OWN if is_private else SHARED)
         added, problems = [], []
         for file in files:
             try:
@@ -85,6 +87,17 @@ async def add_documents(request: Request, services: Kit, person: Person) -> JSON
         },
         201 if added else status_of(problems[0][1]),
     )
+
+
+def _is_private(choice: str, person: User) -> bool:
+    """Whether new documents are for the person alone. Raises AccessError, UsageError."""
+    choices = {"true": True, "1": True, "false": False, "0": False, "": not person.is_admin}
+    if choice.lower() not in choices:
+        raise UsageError(f"private is true or false, not {choice!r}")
+    is_private = choices[choice.lower()]
+    if not is_private:
+        require_may_share(person)
+    return is_private
 
 
 async def _add(

@@ -95,11 +95,29 @@ async def test_odd_form_is_refused(local: Browser, content: bytes, kind: str) ->
     assert sent.json()["error"]["code"] == "usage"
 
 
+async def test_staff_add_for_themselves(
+    ana: Browser, open_browser: Callable[[], Browser], file: Upload
+) -> None:
+    """What staff add is theirs alone; only an administrator adds for everyone."""
+    own = await ana.post("/api/v1/documents", **file("own.md"))
+    assert own.json()["documents"][0]["is_private"] is True
+    assert own.json()["documents"][0]["collection"] == "My documents"
+    shared = await ana.post("/api/v1/documents", data={"private": "false"}, **file("all.md"))
+    assert shared.status_code == 403
+    boss = open_browser()
+    await boss.sign_in("boss")
+    shared = await boss.post("/api/v1/documents", **file("all.md"))
+    assert shared.json()["documents"][0]["is_private"] is False
+    assert len((await ana.get("/api/v1/documents")).json()["documents"]) == 2
+
+
 async def test_odd_fields_are_refused(local: Browser, file: Upload) -> None:
     """A collection with control characters, or of enormous length, is an error in words."""
     for collection in ("a\nb", "x" * 300, "\x7f"):
         sent = await local.post("/api/v1/documents", data={"collection": collection}, **file())
         assert sent.status_code == 400
+    sent = await local.post("/api/v1/documents", data={"private": "perhaps"}, **file())
+    assert sent.status_code == 400
 
 
 @pytest.mark.parametrize(
