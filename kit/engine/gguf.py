@@ -88,8 +88,14 @@ class GgufFile:
         return value if isinstance(value, str) else default
 
     def number(self, key: str, default: int = 0) -> int:
-        """An integer of the architecture, for instance ``number("context_length")``."""
-        value = self.metadata.get(f"{self.architecture}.{key}", default)
+        """An integer of the architecture, for instance ``number("context_length")``.
+
+        Where the layers differ it is the largest; 0 for an array too long to be kept.
+        """
+        name = f"{self.architecture}.{key}"
+        value = self.metadata.get(name, 0 if name in self.array_sizes else default)
+        if isinstance(value, tuple):
+            value = max((item for item in value if isinstance(item, int)), default=default)
         return value if isinstance(value, int) else default
 
     @property

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kit.engine.gguf import FILE_TYPES, read_gguf
+from kit.engine.gguf import FILE_TYPES, read_gguf, split_paths
 from kit.engine.machine import usable_cores
 from kit.engine.variants import choose_variant
 from kit.errors import EngineError, KitError, UsageError
@@ -70,8 +70,8 @@ def quantize(source: Path, destination: Path, type_name: str, *, home: Path | No
     Raises: ModelError (damaged source), UsageError (unknown type), DiskFull, EngineError.
     """
     number = file_type(type_name)
-    gguf = read_gguf(source)
-    require_space(destination.parent, gguf.num_params * 9 // 8)  # Q8_0, the largest usual type
+    num_params = sum(read_gguf(part).num_params for part in split_paths(source))
+    require_space(destination.parent, num_params * 9 // 8)  # Q8_0, the largest usual type
     with explain_os_errors(destination), atomic_path(destination) as temporary:
         _child(["quantize", str(source), str(temporary), str(number)], home, QUANTIZE_TIMEOUT_S)
         read_gguf(temporary)

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import ipaddress
 import json
+import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -79,9 +80,9 @@ def build_app(state: State, *, is_loopback: bool) -> Starlette:
 
 def _state(request: Request) -> State:
     """The shared state. Threat: a web page that reaches loopback through a DNS name of its own."""
-    host = request.url.hostname or ""
-    if request.app.state.is_loopback and not is_loopback_host(host):
-        raise RequestRefused(f"unknown host {host!r}", code="unknown_host", status=403)
+    named = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(:\d+)?", request.headers.get("host", ""))
+    if request.app.state.is_loopback and not (named and is_loopback_host(named[1])):
+        raise RequestRefused("unknown host", param="Host", code="unknown_host", status=403)
     state: State = request.app.state.kit
     return state
 

@@ -91,11 +91,15 @@ class Runner:
             sequence.is_cancelled = True
             self._news()
 
-    def stop(self, timeout_s: float = 10.0) -> None:
-        """End all sequences and the thread; a step in progress is finished first."""
+    def end_soon(self) -> None:
+        """Take no more requests and end those there are, after the step in progress."""
         with self._wake:
             self._is_stopping = True
             self._news()
+
+    def stop(self, timeout_s: float = 10.0) -> None:
+        """End all sequences and the thread; a step in progress is finished first."""
+        self.end_soon()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
 

@@ -52,7 +52,14 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handling, which would end the process by the signal itself."""
+    """uvicorn without its signal handling, which would end the process by the signal itself.
+
+    A first signal lets running answers end for DRAIN_S, then ends them; a second does not wait.
+    """
+
+    def __init__(self, config: uvicorn.Config, state: State) -> None:
+        super().__init__(config)
+        self._state = state
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -62,8 +69,10 @@ class _Server(uvicorn.Server):
         yield
 
     def _leave(self) -> None:
-        self.force_exit = self.should_exit  # a second signal does not wait
+        self.force_exit = self.should_exit
         self.should_exit = True
+        if self._state.service is not None:
+            asyncio.get_running_loop().call_later(DRAIN_S, self._state.service.runner.end_soon)
 
 
 async def _serve(state: State, bound: socket.socket, *, is_loopback: bool) -> None:
@@ -75,9 +84,9 @@ async def _serve(state: State, bound: socket.socket, *, is_loopback: bool) -> No
         ws="none",
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=DRAIN_S,
+        timeout_graceful_shutdown=DRAIN_S + 5,  # by then all answers have ended
     )
-    server = _Server(config)
+    server = _Server(config, state)
 
     def leave() -> None:
         server.should_exit = True

@@ -7,6 +7,7 @@ a variant that has not first survived real products in a child process, on this 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.metadata
 import importlib.util
@@ -188,7 +189,8 @@ def _remember(home: Path, key: dict[str, Any], choice: Choice) -> None:
         "score": variant.score,
         "trials": [asdict(trial) for trial in choice.trials],
     }
-    write_atomic(memory_path(home), json.dumps(record, indent=1).encode())
+    with contextlib.suppress(MachineError):  # a full disk costs the next start a second, no more
+        write_atomic(memory_path(home), json.dumps(record, indent=1).encode())
 
 
 def describe(home: Path | None) -> dict[str, Any]:

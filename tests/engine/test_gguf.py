@@ -124,6 +124,8 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
             entry("general.file_type", 4, struct.pack("<I", 2)),
             entry("f", 6, struct.pack("<f", 0.5)),
             entry("b", 7, b"\1"),
+            entry("llama.attention.head_count_kv", 9, struct.pack("<IQ4I", 4, 4, 2, 8, 0, 2)),
+            entry("llama.attention.head_count", 9, struct.pack("<IQ70I", 4, 70, *range(70))),
             entry("few", 9, struct.pack("<IQ", 5, 2) + struct.pack("<ii", -1, 2)),
             entry("many", 9, struct.pack("<IQ", 8, 100) + many),
         ],
@@ -138,7 +140,10 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
         "Q4_0",
     )
     assert (gguf.metadata["f"], gguf.metadata["b"], gguf.metadata["few"]) == (0.5, True, (-1, 2))
-    assert gguf.array_sizes == {"few": 2, "many": 100}
+    assert (gguf.array_sizes["few"], gguf.array_sizes["many"]) == (2, 100)
+    assert "many" not in gguf.metadata
+    numbers = [gguf.number(f"attention.{key}", 5) for key in ("head_count_kv", "head_count", "x")]
+    assert numbers == [8, 0, 5]  # the largest of a short array, nothing of a long one, the default
     assert [(t.shape, t.type_name, t.size_bytes) for t in gguf.tensors] == [
         ((32, 2), "Q4_0", 36),
         ((256,), "Q4_K", 144),
