@@ -16,6 +16,7 @@ import numpy as np
 from kit.answer.calibration import (
     ANSWERED,
     ANSWERED_LEXICAL,
+    CONTEXT_SHARE,
     MEASURED_MODELS,
     MIN_ALIKE,
     MIN_ANSWERED,
@@ -32,7 +33,7 @@ from kit.errors import EmbedError
 from kit.library.documents import Hit
 from kit.library.embed import Embedder
 
-MAX_EMBEDDED = 40  # sentences; about 0.3 s for the starter embedding model on two cores
+MAX_EMBEDDED = 24  # sentences; about 0.2 s for the starter embedding model on two idle cores
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Features:
     """What speaks for one sentence as the answer; each 0 to 1 but `num_missing_names`."""
 
     coverage: float
-    """Share of the question's words, by weight, in the sentence, its heading and document name."""
+    """Share of the question's words, by weight, in the sentence; half of it for its context."""
     passage_coverage: float
     """The same share for the whole passage."""
     cosine: float
@@ -50,6 +51,8 @@ class Features:
     """Names and numbers of the question that the passage does not have."""
     first: float
     """1 / rank of the passage."""
+    whole: float
+    """1 for a sentence or a labelled row, 0 for a fragment of a table or a line."""
 
 
 @dataclass(frozen=True)
@@ -79,15 +82,14 @@ def find_evidence(question: str, hits: Sequence[Hit], embedder: Embedder | None)
     asked = read_question(question)
     units = cut_passages(hits)
     weights = question_weights(asked, units)
-    units = prefilter(units, weights)
-    if not any(not unit.is_lead for unit in units):
-        return Evidence((), None, (), None, 0.0)
-    vectors, cosines = _embed(question, units, embedder)
-    is_measured = embedder is not None and embedder.model in MEASURED_MODELS and cosines is not None
+    chosen = prefilter(units, weights)
+    if not chosen:
+        return Evidence(tuple(units), None, (), None, 0.0)
+    vectors, cosines, is_measured = _embed(question, units, chosen, embedder)
     select = SELECT if cosines is not None else SELECT_LEXICAL
     seen = features(asked, units, weights, cosines)
     top = max(
-        (i for i, unit in enumerate(units) if not unit.is_lead),
+        chosen,
         key=lambda i: (weigh(select, seen[i]), -i),
     )
     score = probability(weigh(ANSWERED if is_measured else ANSWERED_LEXICAL, seen[top]))
@@ -149,12 +151,14 @@ def features(
             passages[unit.hit.chunk_id] = _of_passage(asked, unit, weights)
     return [
         Features(
-            coverage=coverage(weights, unit.stems | unit.context_stems),
+            coverage=(1 - CONTEXT_SHARE) * coverage(weights, unit.stems)
+            + CONTEXT_SHARE * coverage(weights, unit.stems | unit.context_stems),
             passage_coverage=passages[unit.hit.chunk_id][0],
             cosine=0.0 if cosines is None else max(0.0, float(cosines[i])),
             kind=float(gives_kind(asked, unit.text)),
             num_missing_names=passages[unit.hit.chunk_id][1],
             first=1.0 / unit.hit.rank,
+            whole=float(unit.is_whole),
         )
         for i, unit in enumerate(units)
     ]
@@ -179,6 +183,7 @@ def weigh(weights: Weights, seen: Features) -> float:
         + weights.kind * seen.kind
         + weights.missing_name * seen.num_missing_names
         + weights.first * seen.first
+        + weights.whole * seen.whole
     )
 
 
@@ -198,33 +203,37 @@ def coverage(weights: dict[str, float], stems: frozenset[str]) -> float:
     return sum(w for stem, w in weights.items() if stem in stems) / total if total else 0.0
 
 
-def prefilter(units: list[Unit], weights: dict[str, float]) -> list[Unit]:
-    """At most MAX_EMBEDDED units: those with most of the question's words, in their old order."""
-    if len(units) <= MAX_EMBEDDED:
-        return units
-    ranked = sorted(
-        range(len(units)),
+def prefilter(units: Sequence[Unit], weights: dict[str, float]) -> list[int]:
+    """Places of at most MAX_EMBEDDED units that may answer: those with most of the words asked."""
+    able = [i for i, unit in enumerate(units) if not unit.is_lead]
+    able.sort(
         key=lambda i: (
             -coverage(weights, units[i].stems | frozenset(content_stems(units[i].before))),
             units[i].hit.rank,
             i,
-        ),
+        )
     )
-    return [units[i] for i in sorted(ranked[:MAX_EMBEDDED])]
+    return sorted(able[:MAX_EMBEDDED])
 
 
 def _embed(
-    question: str, units: Sequence[Unit], embedder: Embedder | None
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """(vectors of the units, their cosines with the question), or nothing where it cannot be."""
+    question: str, units: Sequence[Unit], chosen: Sequence[int], embedder: Embedder | None
+) -> tuple[np.ndarray | None, np.ndarray | None, bool]:
+    """(vectors of the units, their cosines with the question, whether these were calibrated).
+
+    Units that were not chosen have zeros.
+    """
     if embedder is None:
-        return None, None
+        return None, None, False
     try:
-        vectors = embedder.embed_passages([unit.with_context for unit in units])
+        rows = embedder.embed_passages([units[i].with_context for i in chosen])
         query = embedder.embed_queries([question])[0]
+        is_measured = embedder.model.lower() in MEASURED_MODELS
     except EmbedError:
-        return None, None
-    return vectors, vectors @ query  # (num_units, dim), (num_units,)
+        return None, None, False
+    vectors = np.zeros((len(units), rows.shape[1]), np.float32)
+    vectors[list(chosen)] = rows
+    return vectors, vectors @ query, is_measured  # (num_units, dim), (num_units,)
 
 
 def _with_antecedent(units: Sequence[Unit], top: int) -> tuple[Unit, ...]:

@@ -19,6 +19,9 @@ from kit.library.documents import Hit
 MAX_WINDOW = 3  # sentences that may support a statement together
 MAX_LEAD_WORDS = 8
 _POINTERS = frozenset({"it", "they", "this", "these", "that", "those", "he", "she", "its", "their"})
+_WHOLE = re.compile(
+    r"[.!。！…][\"'”’»)\]]*$|[^:;|]{1,60}:\s[^;|]*[;|]\s*[^:;|]{1,60}:\s|^[^:]{1,60}:\s"
+)
 _NUMBERING = re.compile(r"^\s*(?:[-*•‣▪–—]|\(?(?:\d+(?:\.\d+)*|[a-zA-Z]|[ivx]+)[.)]?)\s+")
 
 
@@ -53,8 +56,13 @@ class Unit:
 
     @property
     def is_lead(self) -> bool:
-        """A heading or a question: it announces something and states nothing."""
-        return is_lead(self.text)
+        """A heading, a title or a question: it announces something and states nothing."""
+        return is_lead(self.text) or self.text in self.hit.place
+
+    @property
+    def is_whole(self) -> bool:
+        """A sentence with its stop, or a row that names its columns."""
+        return bool(_WHOLE.search(self.text))
 
 
 def cut_passages(hits: Sequence[Hit]) -> list[Unit]:

@@ -47,11 +47,15 @@ _KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
             r"\bhow (?:many|long|far|old|large|big|high|tall|heavy|wide|deep)\b|\b(?:what|which)\b.{0,20}\b(?:number|quantity|percent)\b"
         ),
     ),
-    ("identity", re.compile(r"^(?:and |so |but )?who(?: is|'s| was| are| were) (?:the|our|your|its|head|a |an )")),
+    ("identity", re.compile(r"^(?:and |so |but )?who(?: is|'s| was| are| were) (?:the|our|your|its|head|a |an )|^(?:and |so |but )?who (?:chairs|heads|leads|directs|runs|manages|edits)\b")),
     ("name", re.compile(r"^(?:and |so |but )?(?:who|whose|whom)\b|\b(?:by|to|with|from) whom\b|\bwho (?:is|are|was|were|do|does|did|has|must|should|can|may|will)\b")),
     ("place", re.compile(r"^(?:and |so |but )?where\b|\bin (?:which|what) (?:city|country|town|room|building)\b")),
 )  # fmt: skip
 _RULE_NUMBER = re.compile(r"^\W*\d+(?:\.\d+)*[.)]?\s+(?=[^\W\d_])")
+_PERSON = re.compile(
+    r"\b(?:Prof|Professor|Dr|Mr|Mrs|Ms|Miss|Mx|Rev|Sir|Dame|Judge|Justice|Adv)\b\.?\s+[^\W\d_a-z]"
+    r"|(?<![.!?:]\s)(?<!^)\b[^\W\d_a-z][^\W\d_]+\s+[^\W\d_a-z][^\W\d_]+|:\s*[^\W\d_a-z][^\W\d_]+\s+[^\W\d_a-z]"
+)
 _COUNTED = re.compile(r"\bhow many\b")
 _FREE = re.compile(r"\b(?:free|no (?:charge|fee|cost)|nothing)\b", re.IGNORECASE)
 _MEASURE = re.compile(
@@ -118,7 +122,8 @@ def gives_kind(asked: Question, text: str) -> bool:
     names = found.names - asked.facts.names - asked.facts.openers
     if asked.kind == "money":
         bare = {value for value in new if value.startswith("num:")} - _measures(text)
-        priced = any(value.startswith(("cur:", "pct:")) for value in new)
+        bare = {value for value in bare if f"pct:{value[4:]}" not in new}
+        priced = any(value.startswith("cur:") for value in new)
         return priced or bool(bare) or _FREE.search(text) is not None
     if asked.kind == "place":
         return bool(names) or bool(_PLACE_WORDS & new_stems)
@@ -127,13 +132,14 @@ def gives_kind(asked: Question, text: str) -> bool:
             new = new - _measures(text, but=asked.stems) - _sums(found)
             new = frozenset(value for value in new if not value.startswith("id:"))
         spoken = {"once", "twice", "one", "daily", "half", "no", "none"} & set(words(text))
+        spoken = set() if _COUNTED.search(asked.text.lower()) else spoken
         return any(value.startswith(("num:", "pct:", "id:")) for value in new) or bool(spoken)
     if asked.kind == "time":
         dated = any(value.startswith(("date:", "month:", "day:", "time:")) for value in new)
         years = {value for value in new if re.fullmatch(r"num:(1\d|20)\d\d", value)}
         return dated or bool(years) or bool(_TIME_WORDS & new_stems)
     if asked.kind == "identity":
-        return bool(names)
+        return _PERSON.search(text) is not None
     if asked.kind == "name":
         return bool(names) or bool(_ROLE_WORDS & new_stems)
     return True
