@@ -233,7 +233,7 @@ class Decoder:
         return 0
 
     def new_sampler(self, sampling: Sampling) -> Sampler:
-        return Sampler(self._lib, sampling)
+        return Sampler(self._lib, sampling, n_vocab=self.n_vocab)
 
     def sample(self, sampler: Sampler, row: int) -> int:
         return sampler.sample(self.handle, row)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from kit.engine.sampler import Sampling
-from kit.engine.scheduler import Cache, Row, Scheduler, Step, StepBudget
+from kit.engine.scheduler import Cache, QueueFull, Row, Scheduler, Step, StepBudget
 from kit.engine.sequence import Sequence, Vocabulary
 from kit.errors import EngineError, EngineUnavailable
 
@@ -77,13 +77,18 @@ class Runner:
 
     def submit(self, sequence: Sequence) -> None:
         """Queue a sequence. Raises: QueueFull; EngineUnavailable once the runner stops."""
-        with self._wake:
-            if self._is_stopping:
-                raise EngineUnavailable("the engine is stopping", hint="ask again in a moment")
-            self._scheduler.submit(sequence)
-            self._open[id(sequence)] = sequence
-            self.counters.requests += 1
-            self._news()
+        sequence.sampler = self._decoder.new_sampler(sequence.sampling)
+        try:
+            with self._wake:
+                if self._is_stopping:
+                    raise EngineUnavailable("the engine is stopping", hint="ask again in a moment")
+                self._scheduler.submit(sequence)
+                self._open[id(sequence)] = sequence
+                self.counters.requests += 1
+                self._news()
+        except (QueueFull, EngineUnavailable):
+            sequence.sampler.close()
+            raise
 
     def cancel(self, sequence: Sequence) -> None:
         """End a sequence before the next step and free its slot; harmless if it is over."""
@@ -145,7 +150,7 @@ class Runner:
         started, num_prompt_tokens = time.monotonic(), step.num_prompt_tokens
         try:
             self._decoder.decode(step.rows)
-            sampled = [self._sample(sequence, row) for row, sequence in step.outputs]
+            sampled = [self._decoder.sample(s.sampler, row) for row, s in step.outputs]
         except EngineError as problem:
             with self._wake:
                 self._scheduler.fail(step, problem)
@@ -160,18 +165,12 @@ class Runner:
         counters.prompt_tokens += num_prompt_tokens
         counters.generated_tokens += len(sampled)
 
-    def _sample(self, sequence: Sequence, row: int) -> int:
-        if sequence.sampler is None:
-            sequence.sampler = self._decoder.new_sampler(sequence.sampling)
-        return self._decoder.sample(sequence.sampler, row)
-
     def _close_finished(self) -> None:
         for key, sequence in list(self._open.items()):
             if sequence.finish is None:
                 continue
             del self._open[key]
-            if sequence.sampler is not None:
-                sequence.sampler.close()
+            sequence.sampler.close()
             kind = {"cancelled": "cancelled", "error": "failed"}
             counter = kind.get(sequence.finish.reason, "finished")
             setattr(self.counters, counter, getattr(self.counters, counter) + 1)

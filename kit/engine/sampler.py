@@ -29,18 +29,18 @@ class Sampling:
 class Sampler:
     """A llama_sampler chain. `lib` is llama_cpp's C API; `close` frees the chain."""
 
-    def __init__(self, lib: Any, sampling: Sampling) -> None:
+    def __init__(self, lib: Any, sampling: Sampling, *, n_vocab: int) -> None:
         self._lib = lib
         self._chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
-        for link in self._links(lib, sampling):
+        for link in self._links(lib, sampling, n_vocab):
             lib.llama_sampler_chain_add(self._chain, link)
 
     @staticmethod
-    def _links(lib: Any, s: Sampling) -> list[Any]:
+    def _links(lib: Any, s: Sampling, n_vocab: int) -> list[Any]:
         links = []
         if s.repeat_penalty != 1 or s.frequency_penalty or s.presence_penalty:
             penalties = (s.repeat_penalty, s.frequency_penalty, s.presence_penalty)
-            links.append(lib.llama_sampler_init_penalties(PENALTY_LAST_TOKENS, *penalties))
+            links.append(lib.llama_sampler_init_penalties(n_vocab, PENALTY_LAST_TOKENS, *penalties))
         if s.temperature == 0:
             return [*links, lib.llama_sampler_init_greedy()]
         if s.top_k > 0:

@@ -129,6 +129,22 @@ def test_the_limit_stop_strings_and_seed_are_obeyed(client: openai.OpenAI) -> No
     assert drawn[0] == drawn[1] != drawn[2]
 
 
+def test_every_sampling_option_does_what_it_says(client: openai.OpenAI) -> None:
+    """Options that leave only the likeliest token equal greedy; penalties change a repetition."""
+
+    def write(**options: Any) -> str:
+        extra = {n: options.pop(n) for n in ("top_k", "min_p", "repeat_penalty") if n in options}
+        asked = {"prompt": "ha ha ha ha ha ha ha ha ha ha", "max_tokens": 16, **options}
+        return client.completions.create(model="any", extra_body=extra, **asked).choices[0].text
+
+    greedy = write(temperature=0)
+    for only_one in ({"top_k": 1}, {"min_p": 1.0}, {"top_p": 1e-6}):
+        assert write(temperature=2.0, seed=3, **only_one) == greedy
+    assert write(temperature=2.0, seed=3) != greedy
+    for penalty in ({"presence_penalty": 2}, {"frequency_penalty": 2}, {"repeat_penalty": 3.0}):
+        assert write(temperature=0, **penalty) != greedy
+
+
 def test_plain_completions_work(client: openai.OpenAI) -> None:
     """/v1/completions continues a text without a template."""
     answer = client.completions.create(

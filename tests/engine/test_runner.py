@@ -11,7 +11,7 @@ import pytest
 
 from kit.engine.runner import Runner
 from kit.engine.sampler import Sampling
-from kit.engine.scheduler import Row
+from kit.engine.scheduler import QueueFull, Row
 from kit.engine.sequence import Finish, Sequence, Text
 from kit.errors import EngineError, EngineUnavailable
 
@@ -169,6 +169,23 @@ def test_a_broken_runner_leaves_nobody_waiting(
     with pytest.raises(EngineUnavailable):
         ask(runner)
     assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_a_refused_request_leaves_no_sampler(start: Callable[..., Runner]) -> None:
+    """A full queue and a stopped runner refuse, and free what was made for the request."""
+    decoder = Decoder(delay_s=0.01)
+    runner = start(decoder, num_slots=1, max_waiting=1)
+    _, running = ask(runner, max_tokens=100_000)
+    while not running.texts:
+        time.sleep(0.01)
+    ask(runner)
+    with pytest.raises(QueueFull):
+        ask(runner)
+    assert [sampler.num_closed for sampler in decoder.samplers] == [0, 0, 1]
+    runner.stop()
+    with pytest.raises(EngineUnavailable):
+        ask(runner)
+    assert [sampler.num_closed for sampler in decoder.samplers] == [1, 1, 1, 1]
 
 
 def test_stopping_ends_every_sequence(start: Callable[..., Runner]) -> None:
