@@ -75,6 +75,14 @@ class VectorRows:
         )
         return rows is not None and int(rows[0]) <= limit
 
+    def are_all_in(self, collections: Sequence[int]) -> bool:
+        """Whether no document lies outside `collections`."""
+        sql = (
+            "SELECT 1 FROM collections c WHERE c.id NOT IN (SELECT value FROM json_each(?))"
+            " AND EXISTS (SELECT 1 FROM documents d WHERE d.collection_id = c.id)"
+        )
+        return self._database.row(sql, (json.dumps([int(i) for i in collections]),)) is None
+
     def ids(self) -> set[int]:
         sql = "SELECT chunk_id FROM vectors WHERE model = ? AND length(vector) = ?"
         return {int(row[0]) for row in self._database.rows(sql, (self.model, self.dim * 4))}
