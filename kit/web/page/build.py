@@ -17,7 +17,7 @@ from kit.people.accounts import LOCAL_USER_ID
 from kit.web.page import frame
 from kit.web.page.asked import explained, user_of
 from kit.web.page.chat_tab import ChatTab
-from kit.web.page.documents_tab import PRIVATE, SHARED, DocumentsTab
+from kit.web.page.documents_tab import PRIVATE, SHARED, DocumentsTab, refresh_s
 from kit.web.page.model_notice import model_notice_html
 from kit.web.page.search_tab import SearchTab
 from kit.web.page.theme import head_html, make_theme
@@ -28,7 +28,6 @@ EVENTS = [
     *("open_chat", "find_chats", "rename_chat", "delete_chat", "feedback", "show_evidence"),
     *("open_documents", "remove_document", "retry_document", "find_passages"),
 ]
-REFRESH_S = 1.5  # how often the table of documents is drawn while files are in work
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,7 @@ def _lay_out_documents(made: dict[str, Any]) -> None:
     made["uploaded"] = _html("uploaded")
     _html("filter-space", frame.documents_filter_html(), is_drawn=False)
     made["table"] = _html("table")
-    made["timer"] = gr.Timer(REFRESH_S, active=False)
+    made["timer"] = gr.Timer(refresh_s(0), active=False)
 
 
 def _wire(w: _Widgets, services: Services) -> None:

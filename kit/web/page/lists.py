@@ -127,7 +127,7 @@ def _document(document: DocumentRecord, user_id: str, is_admin: bool) -> str:
     tone, word = _STATES[document.state]
     may_remove = is_admin if document.owner_id is None else document.owner_id == user_id
     cells = (
-        ("state", f'<span class="state {tone}">{word}</span>'),
+        ("state", f'<span class="pill {tone}">{word}</span>'),
         _number_cell(document.num_pages),
         _number_cell(document.num_chunks or None),
         ("number", escape(format_bytes(document.size_bytes))),

@@ -172,7 +172,7 @@ def _sources_tool(message: Message) -> str:
 
 WHAT_IT_DOES = "Every answer quotes your documents and shows where it comes from."
 NO_DOCUMENTS = "There are no documents yet. Add some, then ask about them."
-STAYS_HERE = "Nothing leaves this machine."
+STAYS_HERE = "Everything stays on your own machines."
 
 
 def welcome_html(suggestions: Sequence[str], model_notice_html: str, num_documents: int) -> str:

@@ -205,6 +205,22 @@
     }
   };
 
+  // A server that goes away takes its stream along, and Gradio's session with it. Once it answers
+  // again the page is loaded anew: the conversation is in our database, the open question here.
+  let isLost = false;
+  setInterval(async () => {
+    if (!state.busy && !isLost) return;
+    try {
+      await fetch("health", { cache: "no-store" });
+      if (!isLost) return;
+      history.replaceState({ draft: $("question").value }, "");
+      location.reload();
+    } catch {
+      isLost = true;
+      say("The connection is lost, trying again");
+    }
+  }, 2000);
+
   // Buttons ----------------------------------------------------------------------------------------
 
   const actions = {
@@ -390,7 +406,8 @@
       setTimeout(() => {
         applyLook();
         drawer(false);
-        sizeQuestion();
+        setQuestion(history.state?.draft || "");
+        history.replaceState(null, "");
         emit("start");
         emit("open_chat");
         focusQuestion();

@@ -1,0 +1,147 @@
+"""The real page, shell, library and chat, with a scripted answer instead of a model.
+
+    python -m tests.e2e.page_server HOME PORT
+
+The question says what happens: "slow …" waits until it is stopped, "fail …" has an engine that
+fails, "absent …" is not in the documents; any other is answered from the best passage. Each stream
+that is closed early leaves a line in HOME/closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from kit.answer import chat as chat_module
+from kit.answer.answer import CLOSEST, NOT_FOUND
+from kit.answer.cite import citation, compose, quoted
+from kit.answer.conversations import Conversations
+from kit.answer.events import (
+    Answer,
+    Draft,
+    Event,
+    Finished,
+    ReasoningDelta,
+    Retrieved,
+    Sentence,
+    Timings,
+    Waiting,
+)
+from kit.answer.retrieve import Searcher
+from kit.config import Config
+from kit.database import Database
+from kit.errors import EngineUnavailable
+from kit.library.ingest import Ingestor
+from kit.library.store import Library
+from kit.people.sign_in import SignIn
+from kit.people.throttle import Throttle
+from kit.testing import FakeEmbedder, FakeEngine
+from kit.web.index import FollowedIndex
+from kit.web.services import Services, open_people
+from kit.web.shell import build_shell, mount_gradio
+
+STEP_S = 0.15
+TIMINGS = Timings(0.1, 0.2, 0.9)
+
+
+def scripted(home: Path) -> Any:
+    """Stands in for `answer_question`."""
+
+    async def answer(
+        question: str, *, reader: str, searcher: Searcher, collection: str | None = None, **_: Any
+    ) -> AsyncIterator[Event]:
+        is_whole = False
+        try:
+            async for event in _events(question, reader, searcher, collection):
+                yield event
+            is_whole = True
+        finally:
+            if not is_whole and not question.startswith("fail"):
+                with (home / "closed").open("a") as out:
+                    out.write(question + "\n")
+
+    return answer
+
+
+async def _events(
+    question: str, reader: str, searcher: Searcher, collection: str | None
+) -> AsyncIterator[Event]:
+    found = await searcher.search(question, reader=reader, top_k=3, collection=collection)
+    passages = tuple(citation(hit, n=n) for n, hit in enumerate(found.hits, start=1))
+    yield Retrieved(passages)
+    await asyncio.sleep(STEP_S)
+    yield Waiting(1)
+    await asyncio.sleep(STEP_S)
+    if question.startswith("fail"):
+        raise EngineUnavailable("the engine is restarting", hint="ask again in a moment")
+    if question.startswith("absent") or not passages:
+        text = f"{NOT_FOUND} {CLOSEST}"
+        yield Finished(Answer(text, False, None, (), (), TIMINGS, closest=passages))
+        return
+    yield ReasoningDelta("The first passage says it.")
+    quote = quoted(passages[0].text[:90], 1)
+    yield Draft(quote, passages[:1])
+    if question.startswith("slow"):
+        await asyncio.sleep(600)
+    sentences: list[Sentence] = []
+    for text, support in (
+        ("The documents **say** so. <img src=https://evil.example/x>", "supported"),
+        ("![x](https://evil.example/y) They say it in part.", "partly"),
+        ("Everybody knows it.", "unsupported"),
+    ):
+        await asyncio.sleep(STEP_S)
+        sentences.append(Sentence(text, support, () if support == "unsupported" else (1,)))  # type: ignore[arg-type]
+        yield Draft(compose(quote, sentences), passages[:1])
+    yield Finished(
+        Answer(
+            compose(quote, sentences), True, 1, tuple(sentences), passages[:1], TIMINGS,
+            reasoning="The first passage says it.",
+        )
+    )  # fmt: skip
+
+
+def ingest(library: Library, config: Config) -> None:
+    """Read what is queued, for as long as the process lives."""
+    ingestor = Ingestor(library, FakeEmbedder(), config.library)
+    while True:
+        if not ingestor.run_next():
+            time.sleep(0.2)
+
+
+def main(home: Path, port: int) -> None:
+    config = Config(home=home)
+    (home / "tmp").mkdir(parents=True, exist_ok=True)
+    database = Database(home / "kit.db")
+    library, conversations = Library(home, database), Conversations(database)
+    conversations.repair()
+    index = FollowedIndex(lambda: None)
+    searcher = Searcher(library, database, index, FakeEmbedder())
+    accounts, sessions = open_people(config, database)
+    chat_module.answer_question = scripted(home)  # type: ignore[assignment]
+    engine = FakeEngine()
+    services = Services(
+        config=config,
+        database=database,
+        library=library,
+        index=index,
+        searcher=searcher,
+        engine=engine,
+        conversations=conversations,
+        chat=chat_module.Chat(conversations, searcher, engine, config.answer),
+        accounts=accounts,
+        sessions=sessions,
+        sign_in=SignIn(database, accounts, sessions, Throttle(database)),
+    )
+    threading.Thread(target=ingest, args=(library, config), daemon=True).start()
+    uvicorn.run(build_shell(services, mount_gradio(services)), port=port, log_level="warning")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))

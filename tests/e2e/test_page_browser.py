@@ -1,0 +1,500 @@
+"""The page in a real Chromium: what a person does, by mouse, by keyboard, on a phone."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.e2e.drive import CHROMIUM, CHROMIUM_FLAGS
+
+pytestmark = pytest.mark.e2e
+
+DESKTOP = {"width": 1440, "height": 900}
+PHONE = {"width": 390, "height": 844}
+ROOT = Path(__file__).parents[2]
+QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1", "GRADIO_RUN_HISTORY": "False"}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """The page of tests/e2e/page_server.py on a free port: (address, home)."""
+    home = tmp_path_factory.mktemp("page")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environ = {**os.environ, **QUIET, "GRADIO_TEMP_DIR": str(home / "gradio")}
+    with (home / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.e2e.page_server", str(home), str(port)],
+            cwd=ROOT, env=environ, stdout=log, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        try:
+            wait_for(lambda: answers(f"http://127.0.0.1:{port}/health"), 90)
+            yield f"http://127.0.0.1:{port}", home
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def open_page(server: tuple[str, Path], browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens the page; at the end no request went elsewhere and nothing was wrong in the console."""
+    address, _ = server
+    wrong: list[str] = []
+    contexts = []
+
+    def opened(path: str = "/", **options: Any) -> Page:
+        context = browser.new_context(**{"viewport": DESKTOP, **options})
+        contexts.append(context)
+        context.on("request", lambda r: elsewhere(r.url))
+        context.on("weberror", lambda e: wrong.append(f"script: {e.error}"))
+        context.on(
+            "console", lambda m: wrong.append(f"console: {m.text}") if m.type == "error" else None
+        )
+        page = context.new_page()
+        page.goto(address + path)
+        expect(page.locator("#thread .thread")).to_be_visible(timeout=30_000)
+        return page
+
+    def elsewhere(url: str) -> None:
+        if not url.startswith((address, "data:", "blob:")):
+            wrong.append(f"request: {url}")
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+@pytest.fixture
+def library(server: tuple[str, Path]) -> None:
+    """The travel policy and a guideline are in the library and ready."""
+    address, _ = server
+    for name in ("travel-policy-2025.pdf", "research-data-guideline.md"):
+        upload(address, name, (resources.files("kit.samples") / "documents" / name).read_bytes())
+    wait_for(lambda: fetch(f"{address}/api/v1/documents").count('"state":"indexed"') >= 2, 60)
+
+
+def answers(url: str) -> bool:
+    try:
+        return bool(fetch(url))
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+def fetch(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=5) as reply:
+        return str(reply.read().decode()).replace(": ", ":")
+
+
+def upload(address: str, name: str, data: bytes) -> None:
+    body = (
+        f'--x\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'.encode()
+        + data
+        + b"\r\n--x--\r\n"
+    )
+    headers = {"Content-Type": "multipart/form-data; boundary=x", "Origin": address}
+    request = urllib.request.Request(f"{address}/api/v1/documents", body, headers)
+    with urllib.request.urlopen(request, timeout=30) as reply:
+        assert reply.status in (200, 201)
+
+
+def wait_for(is_true: Callable[[], bool], max_s: float) -> float:
+    """Seconds until it was true. Fails after `max_s`."""
+    began = time.monotonic()
+    while not is_true():
+        assert time.monotonic() - began < max_s, "waited too long"
+        time.sleep(0.02)
+    return time.monotonic() - began
+
+
+def ask(page: Page, question: str) -> None:
+    page.fill("#question", question)
+    page.keyboard.press("Enter")
+
+
+def ask_to_the_end(page: Page, question: str) -> None:
+    ask(page, question)
+    expect(page.locator("body.busy")).to_have_count(1)
+    expect(page.locator("body.busy")).to_have_count(0, timeout=20_000)
+
+
+def num_closed(home: Path) -> int:
+    return len((home / "closed").read_text().splitlines()) if (home / "closed").exists() else 0
+
+
+# Asking ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("library")
+def test_a_question_gets_an_answer_with_evidence(open_page: Any) -> None:
+    """Quotation with source, text with a citation, what is partly backed, what was left out."""
+    page = open_page()
+    expect(page.locator(".suggestions button").first).to_be_visible()
+    ask(page, "What is the per diem?")
+    expect(page.locator("#live .status")).to_be_visible()
+    expect(page.locator("#question")).to_be_focused()
+    expect(page.locator("body.busy")).to_have_count(0, timeout=20_000)
+    answer = page.locator(".turn.theirs")
+    expect(answer.locator(".quotation .source")).to_have_text("travel-policy-2025.pdf")
+    expect(answer.locator(".partly")).to_have_count(1)
+    expect(answer.locator(".withheld summary")).to_contain_text("1 sentence")
+    expect(answer.locator(".reasoning")).not_to_have_attribute("open", "")
+    cite = answer.locator(".prose.copyable .cite").first
+    assert (cite.get_attribute("href") or "").startswith("/passage?document=")
+    assert cite.get_attribute("target") == "_blank"
+    card = page.locator("#evidence .card")
+    expect(card).to_have_count(1)
+    wait_for(lambda: card.locator("img").evaluate("i => i.naturalWidth") > 100, 20)
+    cite.hover()
+    expect(card).to_have_class("card lit")
+    # What the model wrote as HTML and Markdown stands there as letters.
+    expect(answer.locator(".prose.copyable")).to_contain_text("<img src=https://evil.example/x>")
+    expect(answer.locator(".prose.copyable img")).to_have_count(0)
+
+
+@pytest.mark.usefixtures("library")
+def test_a_citation_opens_its_passage(open_page: Any) -> None:
+    """In a new tab, the passage viewer shows the document."""
+    page = open_page()
+    ask_to_the_end(page, "What is the per diem?")
+    with page.context.expect_page() as opened:
+        page.locator(".turn.theirs .prose.copyable .cite").first.click()
+    expect(opened.value.locator("body")).to_contain_text("travel-policy-2025.pdf")
+
+
+@pytest.mark.usefixtures("library")
+def test_what_is_not_there_is_said_plainly(open_page: Any) -> None:
+    """No answer is made up; the closest passages are offered, the panel when asked for."""
+    page = open_page()
+    ask_to_the_end(page, "absent: who is the king of the per diem?")
+    expect(page.locator(".absent h3")).to_have_text("Not in your documents")
+    expect(page.locator(".absent li").first).to_be_visible()
+    expect(page.locator("#evidence")).to_be_hidden()
+    page.get_by_role("button", name="Closest passages").click()
+    expect(page.locator("#evidence .card").first).to_be_visible()
+
+
+def test_a_failing_engine_is_told_in_plain_words(open_page: Any) -> None:
+    """The reason stands where the answer would be, and the question can be tried again."""
+    page = open_page()
+    ask_to_the_end(page, "fail please")
+    expect(page.get_by_role("alert").first).to_contain_text("The engine is restarting")
+    expect(page.get_by_role("button", name="Answer again")).to_be_visible()
+
+
+@pytest.mark.usefixtures("library")
+def test_stop_frees_the_engine_at_once(open_page: Any, server: tuple[str, Path]) -> None:
+    """The stream behind is closed within a second; what was shown stays, marked as stopped."""
+    page, (_, home) = open_page(), server
+    ask(page, "slow: what is the per diem?")
+    expect(page.locator("#live .quotation")).to_be_visible(timeout=10_000)
+    before = num_closed(home)
+    page.get_by_role("button", name="Stop the answer").click()
+    assert wait_for(lambda: num_closed(home) > before, 5) < 1.0
+    expect(page.locator("#thread .turn.theirs")).to_contain_text("This answer was stopped")
+    expect(page.locator("#thread .quotation")).to_be_visible()
+    expect(page.locator("#question")).to_be_focused()
+
+
+@pytest.mark.usefixtures("library")
+def test_a_closed_tab_frees_the_engine(open_page: Any, server: tuple[str, Path]) -> None:
+    """Nobody computes for a reader who has gone."""
+    page, (_, home) = open_page(), server
+    ask(page, "slow: what is the per diem?")
+    expect(page.locator("#live .quotation")).to_be_visible(timeout=10_000)
+    before = num_closed(home)
+    page.close()
+    assert wait_for(lambda: num_closed(home) > before, 10) < 3.0
+
+
+@pytest.mark.usefixtures("library")
+def test_nobody_waits_for_anothers_answer(open_page: Any) -> None:
+    """While one answer hangs, another person's whole answer arrives."""
+    first, second = open_page(), open_page()
+    ask(first, "slow: what is the per diem?")
+    expect(first.locator("#live .quotation")).to_be_visible(timeout=10_000)
+    ask_to_the_end(second, "What is the per diem?")
+    expect(second.locator("#thread .turn.theirs .prose.copyable")).to_be_visible()
+    expect(first.locator("body.busy")).to_have_count(1)
+
+
+@pytest.mark.usefixtures("library")
+def test_leaving_an_answer_asks_first(open_page: Any, server: tuple[str, Path]) -> None:
+    """A new chat while an answer is written asks, then stops it."""
+    page, (_, home) = open_page(), server
+    ask(page, "slow: what is the per diem?")
+    expect(page.locator("#live .quotation")).to_be_visible(timeout=10_000)
+    before = num_closed(home)
+    page.get_by_role("button", name="New chat").first.click()
+    page.get_by_role("button", name="Cancel").click()
+    assert num_closed(home) == before
+    page.get_by_role("button", name="New chat").first.click()
+    page.get_by_role("button", name="Leave").click()
+    wait_for(lambda: num_closed(home) > before, 5)
+    expect(page.locator(".welcome")).to_be_visible()
+
+
+# Conversations ---------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("library")
+def test_conversations_stay_and_are_mine_to_order(open_page: Any) -> None:
+    """Rename, find, reload, open, judge, edit and delete, each kept in our database."""
+    page = open_page()
+    ask_to_the_end(page, "What is the per diem for Kenya?")
+    row = page.locator("#conversations li[aria-current]")
+    row.hover()
+    row.locator("[data-do=rename-chat]").click()
+    page.fill("#dialog-input", "Kenya <b>trip</b>")
+    page.keyboard.press("Enter")
+    expect(row.locator(".chat")).to_have_text("Kenya <b>trip</b>")
+
+    page.get_by_role("button", name="Good answer").click()
+    expect(page.get_by_role("button", name="Good answer")).to_have_attribute("aria-pressed", "true")
+    page.reload()
+    expect(page.locator("#thread .turn.theirs .prose.copyable")).to_be_visible(timeout=20_000)
+    expect(page.get_by_role("button", name="Good answer")).to_have_attribute("aria-pressed", "true")
+
+    page.locator(".turn.mine").hover()
+    page.get_by_role("button", name="Edit this question").click()
+    expect(page.locator(".editing")).to_be_visible()
+    page.fill("#question", "What is the per diem for Ghana?")
+    page.keyboard.press("Enter")
+    expect(page.locator("#thread .bubble")).to_have_text("What is the per diem for Ghana?")
+    expect(page.locator("body.busy")).to_have_count(0, timeout=20_000)
+
+    page.get_by_role("button", name="Answer again").click()
+    expect(page.locator("body.busy")).to_have_count(1)
+    expect(page.locator("body.busy")).to_have_count(0, timeout=20_000)
+    expect(page.locator("#thread .turn.mine")).to_have_count(1)
+
+    page.fill("#find-chats", "no such words anywhere")
+    expect(page.locator("#conversations")).to_contain_text("No conversation has these words")
+    page.fill("#find-chats", "Ghana")
+    expect(page.locator("#conversations .chat")).to_have_text("Kenya <b>trip</b>")
+
+    page.get_by_role("button", name="New chat").first.click()
+    expect(page.locator(".welcome")).to_be_visible()
+    page.locator("#conversations .chat").first.click()
+    expect(page.locator("#thread .bubble")).to_have_text("What is the per diem for Ghana?")
+    row.hover()
+    row.locator("[data-do=delete-chat]").click()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    expect(page.locator(".welcome")).to_be_visible()
+    expect(page.locator("#conversations .chat")).to_have_count(0)
+
+
+@pytest.mark.usefixtures("library")
+def test_an_answer_is_copied_as_text(open_page: Any) -> None:
+    """Copy gives the words with [n] for each citation."""
+    page = open_page()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    ask_to_the_end(page, "What is the per diem?")
+    page.get_by_role("button", name="Copy this answer").click()
+    expect(page.locator(".tool.done")).to_have_count(1)
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert "The documents say so." in copied
+    assert "[1]" in copied
+    assert "Everybody knows it" not in copied
+
+
+# Documents and search --------------------------------------------------------------------------
+
+
+def test_documents_are_loaded_watched_and_removed(
+    open_page: Any, server: tuple[str, Path], tmp_path: Path
+) -> None:
+    """Several files at once, each with its state and reason; nothing stays in Gradio's cache."""
+    page, (_, home) = open_page(), server
+    good, empty = tmp_path / "Émile & Zoë <b>.md", tmp_path / "empty.txt"
+    good.write_text("# Kelp\n\nThe kelp survey begins on 3 February 2027 in Hout Bay.\n" * 3)
+    empty.write_text("")
+    page.get_by_role("button", name="Documents").click()
+    page.set_input_files("#drop input[type=file]", [good, empty])
+    expect(page.locator("#uploaded li")).to_have_count(2, timeout=20_000)
+    row = page.locator("#table tr", has_text="Émile & Zoë")
+    expect(row.locator(".pill")).to_have_text("Ready", timeout=60_000)
+    expect(page.locator("#table tr", has_text="empty.txt").locator(".reason")).to_be_visible(
+        timeout=60_000
+    )
+    assert [p for p in (home / "gradio").rglob("*") if p.is_file()] == []
+
+    page.fill("#filter-documents", "zoë")
+    expect(page.locator("#table tbody tr:visible")).to_have_count(1)
+    row.get_by_role("button", name="Remove").click()
+    page.locator("#dialog").get_by_role("button", name="Remove").click()
+    expect(row).to_have_count(0)
+    page.fill("#filter-documents", "")
+    page.locator("#table tr", has_text="empty.txt").get_by_role("button", name="Remove").click()
+    page.locator("#dialog").get_by_role("button", name="Remove").click()
+    expect(page.locator("#table tr", has_text="empty.txt")).to_have_count(0)
+
+
+@pytest.mark.usefixtures("library")
+def test_search_finds_passages_without_a_model(open_page: Any) -> None:
+    """Ranked hits with the words marked, each linked to its passage."""
+    page = open_page()
+    page.get_by_role("button", name="Search").first.click()
+    expect(page.locator("#search-words")).to_be_focused()
+    page.keyboard.type("per diem")
+    page.keyboard.press("Enter")
+    expect(page.locator(".hits li").first.locator("mark").first).to_be_visible()
+    assert (page.locator(".hit-title").first.get_attribute("href") or "").startswith("/passage?")
+    page.fill("#search-words", "zxqv")
+    page.keyboard.press("Enter")
+    expect(page.locator("#hits")).to_contain_text("Nothing found")
+
+
+# Phone, keyboard, look -------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("library")
+def test_on_a_phone_the_menu_folds_and_nothing_overflows(open_page: Any) -> None:
+    """One column; the list of chats in a drawer; evidence under the answer; no sideways scroll."""
+    page = open_page(viewport=PHONE, has_touch=True, is_mobile=True)
+    expect(page.locator("#side")).not_to_be_in_viewport()
+    ask_to_the_end(page, "What is the per diem?")
+    answer, evidence = page.locator(".turn.theirs").bounding_box(), page.locator("#evidence")
+    expect(evidence).to_be_visible()
+    below = evidence.bounding_box()
+    assert answer is not None
+    assert below is not None
+    assert below["y"] > answer["y"]
+    page.get_by_role("button", name="Open the menu").click()
+    expect(page.locator("#side")).to_be_in_viewport()
+    page.keyboard.press("Escape")
+    expect(page.locator("#side")).not_to_be_in_viewport()
+    for view in ("documents", "search"):
+        page.get_by_role("button", name="Open the menu").click()
+        page.locator(f"nav [data-view={view}]").click()
+        expect(page.locator(f"#view-{view}")).to_be_visible()
+        page.wait_for_timeout(300)
+        wide = page.evaluate(
+            "[...document.querySelectorAll('#main *')].filter(e => e.checkVisibility()"
+            " && e.getBoundingClientRect().right > innerWidth + 1"
+            " && !e.closest('.unseen')).map(e => e.outerHTML.slice(0, 90))"
+        )
+        assert wide == []
+
+
+@pytest.mark.usefixtures("library")
+def test_the_page_works_by_keyboard_alone(open_page: Any) -> None:
+    """Shift-Enter makes a line, Enter sends, Tab reaches every control, and the focus is seen."""
+    page = open_page()
+    expect(page.locator("#question")).to_be_focused()
+    page.keyboard.type("What is")
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.type("the per diem?")
+    assert page.input_value("#question") == "What is\nthe per diem?"
+    page.keyboard.press("Enter")
+    expect(page.locator("body.busy")).to_have_count(0, timeout=20_000)
+    expect(page.locator("#thread .bubble")).to_have_text("What is\nthe per diem?")
+    page.evaluate("document.activeElement.blur()")
+    reached = set()
+    for _ in range(200):
+        page.keyboard.press("Tab")
+        label = page.evaluate(
+            "(e => e.getAttribute('aria-label') || e.textContent.trim() || e.id)"
+            "(document.activeElement)"
+        )
+        reached.add(label)
+        if label == "Documents":
+            outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+            assert outline == "solid"
+    assert {
+        "Chat",
+        "Documents",
+        "Search",
+        "New chat",
+        "Search my chats",
+        "Your question",
+    } <= reached
+    assert {"Copy this answer", "Answer again", "Good answer", "Bad answer"} <= reached
+    assert any(label.startswith("Source 1: travel-policy-2025.pdf") for label in reached)
+
+
+def test_every_control_has_a_name(open_page: Any) -> None:
+    """A screen reader has words for each button, field and image."""
+    page = open_page()
+    page.get_by_role("button", name="Documents").click()
+    expect(page.locator("#view-documents h1")).to_be_visible()
+    nameless = page.evaluate(
+        "[...document.querySelectorAll('#app :is(button, a, input, select, textarea)')]"
+        ".filter(e => e.checkVisibility() && !(e.getAttribute('aria-label')"
+        " || e.getAttribute('aria-labelledby') || e.textContent.trim() || e.labels?.length))"
+        ".map(e => e.outerHTML.slice(0, 120))"
+    )
+    assert nameless == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.usefixtures("library")
+def test_text_has_enough_contrast(open_page: Any, scheme: str) -> None:
+    """Every visible text has at least 4.5 to 1 against its ground, in both looks."""
+    page = open_page(color_scheme=scheme)
+    ask_to_the_end(page, "What is the per diem?")
+    assert page.evaluate(CONTRAST) == []
+    for view in ("documents", "search"):
+        page.locator(f"nav [data-view={view}]").click()
+        page.wait_for_timeout(500)
+        assert page.evaluate(CONTRAST) == []
+
+
+CONTRAST = """() => {
+  const parse = (c) => (c.match(/[\\d.]+/g) || []).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map((v) => v / 255)
+    .map((v) => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
+  const ground = (e) => {
+    for (; e; e = e.parentElement) {
+      const c = parse(getComputedStyle(e).backgroundColor);
+      if (c.length === 3 || c[3] > .5) return c;
+    }
+    return [255, 255, 255];
+  };
+  const bad = [];
+  for (const e of document.querySelectorAll('#app *')) {
+    const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
+    if (!own || !e.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
+    if (e.closest('.unseen, [disabled]')) continue;
+    const style = getComputedStyle(e);
+    if (style.fontSize === '0px') continue;
+    const [a, b] = [light(parse(style.color)), light(ground(e))].sort((x, y) => y - x);
+    const ratio = (a + .05) / (b + .05);
+    const words = e.textContent.trim().slice(0, 40);
+    if (ratio < 4.5) bad.push(`${ratio.toFixed(2)} ${e.className} ${words}`);
+  }
+  return bad;
+}"""
+
+
+def test_the_look_follows_the_system_until_chosen(open_page: Any) -> None:
+    """System first; a choice is remembered by this browser alone."""
+    page = open_page(color_scheme="dark")
+    expect(page.locator("body.dark")).to_have_count(1)
+    page.get_by_role("button", name="Look: as the system").click()
+    expect(page.locator("body.dark")).to_have_count(0)
+    page.reload()
+    expect(page.get_by_role("button", name="Look: light")).to_be_visible(timeout=20_000)
+    expect(page.locator("body.dark")).to_have_count(0)
