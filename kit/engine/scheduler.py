@@ -1,8 +1,8 @@
 """Which tokens are computed next: continuous batching over a fixed number of slots.
 
 Knows sequences, slots and budgets; no model, no threads, no clock. Keeps three invariants: every
-decoding sequence advances in every step, reading sequences share what the budget allows, and what a
-slot holds serves only sequences of the same cache namespace.
+decoding sequence advances in every step, so does the prompt that came first, and what a slot holds
+serves only sequences of the same cache namespace.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class Scheduler:
         self._n_ctx, self._max_waiting = n_ctx, max_waiting
         self.slots = [Slot(index) for index in range(num_slots)]
         self.waiting: deque[Sequence] = deque()
-        self._num_steps = 0
+        self._num_steps = self._num_arrivals = 0
 
     @property
     def running(self) -> list[Sequence]:
@@ -128,6 +128,8 @@ class Scheduler:
         """Queue a sequence. Raises: QueueFull."""
         if len(self.waiting) >= self._max_waiting:
             raise QueueFull
+        self._num_arrivals += 1
+        sequence.arrival = self._num_arrivals
         self.waiting.append(sequence)
 
     def plan(self, max_prompt_tokens: int) -> Step:
@@ -137,7 +139,8 @@ class Scheduler:
         self._admit()
         decoding = [sequence for sequence in self.running if sequence.is_decoding]
         reading = [sequence for sequence in self.running if not sequence.is_decoding]
-        counts = fair_shares([s.num_uncomputed for s in reading], max_prompt_tokens)
+        reading.sort(key=lambda sequence: sequence.arrival)
+        counts = split_budget([s.num_uncomputed for s in reading], max_prompt_tokens)
         advances = [(sequence, 1) for sequence in decoding]
         advances += [pair for pair in zip(reading, counts, strict=True) if pair[1]]
         return self._step(advances)
@@ -215,18 +218,19 @@ def _slot_of(sequence: Sequence) -> int:
     return sequence.slot
 
 
-def fair_shares(needs: Seq[int], budget: int) -> list[int]:
-    """Split a budget so that small needs are met and large ones get equal parts (max-min fair).
+def split_budget(needs: Seq[int], budget: int) -> list[int]:
+    """Tokens for each reading sequence; `needs` are what they lack, oldest first.
 
-    Early ones get the remainder: their sum is min(budget, sum(needs)).
+    Half goes to the oldest, so nobody starves; the rest to those nearest their first word, so a
+    short question passes a long one and equal ones are answered one after the other, not all late.
+    Their sum is min(budget, sum(needs)).
     """
     shares = [0] * len(needs)
-    left = budget
-    for num_open, at in zip(
-        range(len(needs), 0, -1),
-        sorted(range(len(needs)), key=lambda i: (needs[i], -i)),
-        strict=True,
-    ):
-        shares[at] = min(needs[at], left // num_open)
-        left -= shares[at]
+    if needs:
+        shares[0] = min(needs[0], -(-budget // 2))
+    left = budget - sum(shares)
+    for at in sorted(range(len(needs)), key=lambda i: needs[i] - shares[i]):
+        extra = min(needs[at] - shares[at], left)
+        shares[at] += extra
+        left -= extra
     return shares

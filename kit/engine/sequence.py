@@ -56,6 +56,7 @@ class Sequence:
     stop: tuple[str, ...] = ()
     cache_namespace: str | None = None
     slot: int | None = None
+    arrival: int = 0
     num_computed: int = 0
     num_cached: int = 0
     is_cancelled: bool = False

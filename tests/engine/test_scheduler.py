@@ -17,7 +17,7 @@ from kit.engine.scheduler import (
     Scheduler,
     Step,
     StepBudget,
-    fair_shares,
+    split_budget,
 )
 from kit.engine.sequence import Finish, Sequence, Text
 from kit.errors import EngineError
@@ -263,15 +263,34 @@ def test_the_context_is_never_overrun() -> None:
 
 
 @settings(deadline=None)
-@given(needs=st.lists(st.integers(1, 500), max_size=10), budget=st.integers(0, 600))
-def test_shares_are_fair_and_spend_the_budget(needs: list[int], budget: int) -> None:
-    """No share exceeds its need, none is smaller than another unless its need is met."""
-    shares = fair_shares(needs, budget)
+@given(needs=st.lists(st.integers(1, 500), max_size=10), budget=st.integers(1, 600))
+def test_the_budget_is_spent_and_the_oldest_advances(needs: list[int], budget: int) -> None:
+    """Nothing is wasted, no share exceeds its need, and the oldest gets half or all it needs."""
+    shares = split_budget(needs, budget)
     assert sum(shares) == min(budget, sum(needs))
     assert all(share <= need for share, need in zip(shares, needs, strict=True))
-    unmet = [share for share, need in zip(shares, needs, strict=True) if share < need]
-    if unmet:
-        assert max(shares) <= min(unmet) + 1
+    if needs:
+        assert shares[0] >= min(needs[0], budget / 2)
+
+
+def test_a_short_question_passes_long_ones() -> None:
+    """A question of a few words is answered while three long prompts are still being read."""
+    rig = Rig(num_slots=4)
+    long_ones = [rig.submit([n] * 150, max_tokens=2) for n in (1, 2, 3)]
+    rig.step(budget=32)
+    short = rig.submit([4] * 10, max_tokens=2)
+    rig.step(budget=32)
+    assert short.num_generated == 1
+    assert not any(sequence.num_generated for sequence in long_ones)
+
+
+def test_equal_prompts_are_answered_one_after_the_other() -> None:
+    """Of two prompts of one length the first is answered after half the work, not after all."""
+    rig = Rig(num_slots=2)
+    first, second = rig.submit([1] * 128, max_tokens=1), rig.submit([2] * 128, max_tokens=1)
+    for _ in range(4):
+        rig.step(budget=32)
+    assert (first.num_generated, second.num_generated) == (1, 0)
 
 
 def test_the_budget_follows_the_machine() -> None:
