@@ -1,4 +1,4 @@
-"""Settings: defaults < kit.toml < KIT_* environment < flags; each value remembers where it came from.
+"""Settings: defaults < kit.toml < KIT_* environment < flags; each remembers where it came from.
 
 Knows the names, types and limits of settings, not what they do. An unknown key is an error with a
 suggestion, so a mistyped setting never passes silently.
@@ -191,7 +191,7 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, tuple[Any, str]]:
 
 
 def _convert(name: str, value: Any) -> Any:
-    default = _NAMES[name].default
+    default: Any = _NAMES[name].default
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise ValueError(f"expected {type(default).__name__}, observed {value!r}")
     try:

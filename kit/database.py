@@ -25,7 +25,7 @@ OLDEST_SAFE_SQLITE = (3, 51, 3)
 
 
 class Database:
-    """Connections to one database file, one per thread; open as often as you like, in any process."""
+    """Connections to one database file, one per thread; open it as often as you like."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -87,11 +87,9 @@ class Database:
         return self._local.connection  # type: ignore[no-any-return]
 
     def _migrate(self) -> None:
-        scripts = sorted(
-            entry
-            for entry in resources.files("kit.schema").iterdir()
-            if entry.name.endswith(".sql")
-        )
+        entries = resources.files("kit.schema").iterdir()
+        scripts = [entry for entry in entries if entry.name.endswith(".sql")]
+        scripts.sort(key=lambda entry: entry.name)
         for number, script in enumerate(scripts, start=1):
             (version,) = self.row("PRAGMA user_version") or (0,)
             if version >= number:
@@ -104,7 +102,8 @@ class Database:
         (version,) = self.row("PRAGMA user_version") or (0,)
         if version > len(scripts):
             raise MachineError(
-                f"{self.path} was written by a newer kit (schema {version}, this kit knows {len(scripts)})",
+                f"{self.path} was written by a newer kit "
+                f"(schema {version}, this kit knows {len(scripts)})",
                 hint="start the newer kit, or use another folder: --home /path",
             )
 

@@ -17,9 +17,9 @@ its exit code; no two share one (tests/test_errors.py).
     │   ├── EngineUnavailable    13  it is starting, restarting or unreachable
     │   └── ContextOverflow      14  the prompt does not fit the model's context
     ├── LibraryError             20
-    │   ├── DocumentRefused      21  a file cannot become a document (broken, encrypted, too large …)
-    │   └── NotFound             22  no such document, conversation or account that you may see
-    ├── EmbedError               23  the embedding model is missing, loading, or of another dimension
+    │   ├── DocumentRefused      21  a file cannot become a document (broken, encrypted, large …)
+    │   └── NotFound             22  no such document, conversation, account that you may see
+    ├── EmbedError               23  the embedding model is missing, loading, of another dimension
     └── AccessError              30  not signed in, not allowed, or throttled
 """
 

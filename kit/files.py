@@ -24,7 +24,7 @@ DISK_FLOOR_BYTES = 256 << 20  # below this much free space nothing new is stored
 
 @contextlib.contextmanager
 def explain_os_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk, a read-only folder or a missing right into an error that says what to do."""
+    """A full disk, a read-only folder or a missing right is an error that says what to do."""
     try:
         yield
     except OSError as problem:
@@ -36,7 +36,7 @@ def explain_os_errors(path: Path) -> Iterator[None]:
         if problem.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise MachineError(
                 f"cannot write {path}: {problem.strerror}",
-                hint="give this user the right to write there, or choose another folder: --home /path",
+                hint="give this user the right to write there, or use another folder: --home /path",
             ) from problem
         if problem.errno in (errno.ENOTDIR, errno.EEXIST):
             raise MachineError(
@@ -57,7 +57,7 @@ def copy_hashing(
     destination: Path,
     *,
     max_bytes: int | None = None,
-    on_progress: Callable[[int], None] = lambda num_bytes: None,
+    on_progress: Callable[[int], None] = lambda _num_bytes: None,
 ) -> tuple[str, int]:
     """Copy a stream to `destination` durably, reading each byte once.
 
@@ -65,17 +65,20 @@ def copy_hashing(
     Raises: UsageError if the stream holds more than `max_bytes`; DiskFull, MachineError.
     """
     digest, size_bytes = hashlib.sha256(), 0
-    with explain_os_errors(destination), atomic_path(destination) as temporary:
-        with temporary.open("wb") as out:
-            while block := source.read(BLOCK_BYTES):
-                size_bytes += len(block)
-                if max_bytes is not None and size_bytes > max_bytes:
-                    raise UsageError(f"{destination.name} is larger than {format_bytes(max_bytes)}")
-                digest.update(block)
-                out.write(block)
-                on_progress(size_bytes)
-            out.flush()
-            os.fsync(out.fileno())
+    with (
+        explain_os_errors(destination),
+        atomic_path(destination) as temporary,
+        temporary.open("wb") as out,
+    ):
+        while block := source.read(BLOCK_BYTES):
+            size_bytes += len(block)
+            if max_bytes is not None and size_bytes > max_bytes:
+                raise UsageError(f"{destination.name} is larger than {format_bytes(max_bytes)}")
+            digest.update(block)
+            out.write(block)
+            on_progress(size_bytes)
+        out.flush()
+        os.fsync(out.fileno())
     return digest.hexdigest(), size_bytes
 
 

@@ -1,4 +1,4 @@
-"""What runs on a KIT_HOME right now: the lock that one supervisor holds, and where its parts listen.
+"""What runs on a KIT_HOME right now: the lock of its one supervisor, and where its parts listen.
 
 Knows nothing about the parts themselves. Keeps two invariants: at most one owner per KIT_HOME (an
 advisory lock that the kernel drops with the process, so a kill leaves nothing stale), and the run

@@ -25,6 +25,7 @@ class FakeEmbedder:
 
     def embed_passages(self, texts: Sequence[str], *, batch_size: int = 32) -> np.ndarray:
         """float32, shape (len(texts), 64), rows of L2 norm 1."""
+        del batch_size
         rows = np.stack([self._row(text) for text in texts]) if texts else np.zeros((0, self.dim))
         return rows.astype(np.float32)
 
@@ -45,7 +46,7 @@ class FakeEngine:
     """Streams what `script` says for the messages it gets, a word at a time.
 
     `delay_s` is slept before each word; `fails` makes every call raise EngineUnavailable.
-    `seen` records the messages of every call; `num_cancelled` counts streams that were closed early.
+    `seen` records the messages of every call; `num_cancelled` counts streams closed early.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class FakeEngine:
         seed: int | None = None,
         stop: Sequence[str] = (),
     ) -> AsyncIterator[ChatDelta]:
+        del temperature, seed, stop
         self.seen.append(list(messages))
         if self.fails:
             raise EngineUnavailable("the engine is restarting", hint="ask again in a moment")
