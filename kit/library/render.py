@@ -54,27 +54,36 @@ def page_span(parsed: ParsedDocument, start: int, end: int) -> tuple[int, tuple[
     raise NotFound("that passage is not on a page")
 
 
-def draw_page(
-    path: Path, page: int, *, highlight: tuple[int, int] | None, scale: float
-) -> bytes:
+def draw_page(path: Path, page: int, *, highlight: tuple[int, int] | None, scale: float) -> bytes:
     """As `render_page`, in this process. Not thread safe (PDFium is not)."""
     from PIL import Image, ImageDraw
 
     document = open_pdf(path)
     if not 1 <= page <= len(document):
         raise DocumentRefused(f"there is no page {page}; the document has {len(document)}")
-    sheet = document[page - 1]
+    sheet = _load_page(document, page)
     scale = _safe_scale(sheet, scale)
     picture = sheet.render(scale=scale, may_draw_forms=False).to_pil().convert("RGB")
     if highlight:
         layer = Image.new("RGBA", picture.size, (0, 0, 0, 0))
         draw = ImageDraw.Draw(layer)
         for box in highlight_boxes(sheet.get_textpage(), highlight):
-            draw.rectangle(_pixels(sheet, box, scale), fill=HIGHLIGHT_RGBA)
+            draw.rectangle(_pixels(sheet, box, picture.size), fill=HIGHLIGHT_RGBA)
         picture = Image.alpha_composite(picture.convert("RGBA"), layer).convert("RGB")
     out = io.BytesIO()
     picture.save(out, format="PNG", compress_level=6)
     return out.getvalue()
+
+
+def _load_page(document: Any, page: int) -> Any:
+    import pypdfium2
+
+    try:
+        return document[page - 1]
+    except pypdfium2.PdfiumError as problem:
+        raise DocumentRefused(
+            f"page {page} is damaged", hint="open the document in another viewer"
+        ) from problem
 
 
 def _safe_scale(sheet: Any, scale: float) -> float:
@@ -109,17 +118,17 @@ def _union(a: Box, b: Box) -> Box:
     return min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])
 
 
-def _pixels(sheet: Any, box: Box, scale: float) -> tuple[float, float, float, float]:
-    """Page points to picture pixels, by PDFium itself: it knows about rotation and crop boxes."""
+def _pixels(sheet: Any, box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Page points to pixels of a picture of `size`, by PDFium itself: it knows about rotation and
+    crop boxes."""
     import ctypes
 
     import pypdfium2.raw as pdfium
 
-    width, height = (round(side * scale) for side in sheet.get_size())
     corners = []
     for x, y in ((box[0], box[1]), (box[2], box[3])):
         left, top = ctypes.c_int(), ctypes.c_int()
-        pdfium.FPDF_PageToDevice(sheet, 0, 0, width, height, 0, x, y, left, top)
+        pdfium.FPDF_PageToDevice(sheet, 0, 0, *size, 0, x, y, left, top)
         corners.append((left.value, top.value))
     (x0, y0), (x1, y1) = corners
     return min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
