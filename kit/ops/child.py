@@ -34,6 +34,8 @@ class ChildSpec:
     command: tuple[str, ...]
     log: Path
     environ: Mapping[str, str]
+    oom_score_adj: int = 0
+    """How much sooner the kernel ends this one when memory runs out; 0 to 1000."""
 
 
 @dataclass
@@ -87,7 +89,7 @@ class Child:
                 stderr=subprocess.STDOUT,
                 env=dict(self.spec.environ),
                 start_new_session=True,  # Ctrl-C in the terminal reaches the supervisor alone
-                preexec_fn=_die_with_parent(os.getpid()),
+                preexec_fn=_prepare_child(os.getpid(), self.spec.oom_score_adj),
             )
         self.started_at = now
 
@@ -149,15 +151,21 @@ def open_log(path: Path) -> IO[bytes]:
     return path.open("ab")
 
 
-def _die_with_parent(parent: int) -> Callable[[], None]:
+def _prepare_child(parent: int, oom_score_adj: int) -> Callable[[], None]:
     """Runs in the child before its program: the kernel kills it when its parent ends.
 
     SIGKILL, not SIGTERM: the next kit may start at once, and two owners of one index must not meet.
     """
     prctl = ctypes.CDLL(None, use_errno=True).prctl
+    score = str(oom_score_adj).encode()
 
     def prepare() -> None:
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if oom_score_adj:
+            with contextlib.suppress(OSError):  # a container may forbid it
+                handle = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+                os.write(handle, score)
+                os.close(handle)
         if os.getppid() != parent:  # it ended before the line above
             os._exit(1)
 

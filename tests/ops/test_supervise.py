@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -235,6 +236,22 @@ def test_signals_stop_it(tmp_path: Path, number: signal.Signals) -> None:
         thread.join()
     assert signal.getsignal(number) == before
     assert not is_alive(pids(tmp_path, "web")[0])
+
+
+def test_memory_is_taken_from_the_engine_first(tmp_path: Path) -> None:
+    """A child with a higher score is the kernel's first choice when memory runs out."""
+    page = spec(tmp_path, "web", "runs")
+    engine = replace(spec(tmp_path, "engine", "runs"), oom_score_adj=500)
+    scores: dict[str, int] = {}
+
+    def steer() -> None:
+        wait_for(lambda: pids(tmp_path, "web") and pids(tmp_path, "engine"))
+        for name in ("web", "engine"):
+            path = Path(f"/proc/{pids(tmp_path, name)[0]}/oom_score_adj")
+            scores[name] = int(path.read_text())
+
+    Watched(page, engine).run(steer)
+    assert scores["engine"] == 500 > scores["web"]
 
 
 def test_large_logs_move_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,6 +167,19 @@ def test_sources_beyond_the_index_say_how_to_import(home: Path, card: ModelCard)
     assert not (home / "models").exists()
 
 
+def test_what_a_kill_left_is_cleared(home: Path, card: ModelCard, environ: dict[str, str]) -> None:
+    """Half a download of a killed pull is gone after the next one."""
+    left = model_folder(home, "held") / ".fetch-abc"
+    left.mkdir(parents=True)
+    (left / "half.whl").write_bytes(b"half")
+    os.utime(left, (0, 0))
+    fresh = left.with_name(".fetch-another-pull")
+    fresh.mkdir()
+    pull(home, card, environ=environ)
+    assert not left.exists()
+    assert fresh.exists()
+
+
 def test_remove_leaves_nothing(home: Path, card: ModelCard, environ: dict[str, str]) -> None:
     """A removed model leaves no folder behind."""
     pull(home, card, environ=environ)
