@@ -333,6 +333,12 @@ def test_session_is_dead_at_once(
     assert sessions.find(token) is None
 
 
+def test_disabled_while_signing_in(accounts: Accounts, sessions: Sessions, ana: User) -> None:
+    """A session made in the moment in which the account is disabled opens nothing."""
+    accounts.disable(ana.id)
+    assert sessions.find(sessions.create(ana)) is None
+
+
 def test_enabled_again_does_not_revive(accounts: Accounts, sessions: Sessions, ana: User) -> None:
     """A session from before the account was disabled stays over when the account is enabled."""
     token = sessions.create(ana)

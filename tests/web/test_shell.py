@@ -305,3 +305,17 @@ def test_preview_tags_are_dropped() -> None:
     kept = b'<head><meta charset="utf-8"><title>Kit</title></head><p>og: twitter:</p>'
     assert drop_outside_meta(page) == kept
     assert drop_outside_meta(b"<meta \xff unfinished") == b"<meta \xff unfinished"
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/theme.css", "/gradio_api/queue/data?session_hash=anahash9"]
+)
+async def test_no_other_origin_may_read(ana: Browser, path: str) -> None:
+    """Gradio would let any origin read a signed-in person's page; no answer of ours says so."""
+    evil = {"origin": "https://evil.example"}
+    got = await ana.get(path, headers=evil)
+    assert not [name for name in got.headers if name.startswith("access-control-")]
+    preflight = evil | {"access-control-request-method": "POST"}
+    asked = await ana.request("OPTIONS", path, headers=preflight)
+    assert asked.status_code in (403, 404, 405)
+    assert not [name for name in asked.headers if name.startswith("access-control-")]
