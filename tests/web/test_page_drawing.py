@@ -157,7 +157,8 @@ def test_not_in_your_documents_is_said_with_what_came_closest() -> None:
     page = answer_html(ABSENT)
     assert_sound(page)
     assert "Not in your documents</h3>" in page
-    assert "Minutes.docx, Item 4 &gt; Travel" in page
+    assert "Minutes.docx</b>" in page
+    assert "Item 4 › Travel" in page
     assert 'class="cite"' not in page
 
 

@@ -20,7 +20,6 @@ from kit.web.page.text import (
     passage_url,
     place_of,
     rich_text,
-    source_of,
 )
 
 
@@ -105,9 +104,11 @@ def _absent(answer: Answer) -> str:
 
 
 def _closest(citation: Citation) -> str:
-    source, text = escape(source_of(citation)), escape(clipped(citation.text, 170))
     return new_tab(
-        passage_url(citation), f'<b dir="auto">{source}</b><span dir="auto">{text}</span>'
+        passage_url(citation),
+        f'<b dir="auto">{escape(citation.document)}</b>'
+        f'<small dir="auto">{escape(place_of(citation))}</small>'
+        f'<span dir="auto">{escape(clipped(citation.text, 170))}</span>',
     )
 
 

@@ -229,7 +229,9 @@ def hits_html(hits: Sequence[Hit], query: str, notices: Sequence[str]) -> str:
 
 def _hit(hit: Hit, query: str) -> str:
     span = {"document": hit.document_id, "start": hit.start, "end": hit.end}
-    place = f'<span class="place">{escape(hit.place)}</span>' if hit.place else ""
+    place = (
+        f'<span class="place">{escape(hit.place.replace(" > ", " › "))}</span>' if hit.place else ""
+    )
     title = f"<bdi>{escape(hit.document)}</bdi>{place}"
     return (
         f"<li>{new_tab(f'/passage?{urlencode(span)}', title, 'hit-title')}"

@@ -39,8 +39,9 @@ def passage_url(citation: Citation) -> str:
 
 
 def place_of(citation: Citation) -> str:
-    """'page 3', 'Per diem', 'sheet Budget': where in the document, for people."""
-    return citation.place or (f"page {citation.page}" if citation.page else "")
+    """'page 3', 'Travel › Per diem', 'sheet Budget': where in the document, for people."""
+    place = citation.place or (f"page {citation.page}" if citation.page else "")
+    return place.replace(" > ", " › ")
 
 
 def source_of(citation: Citation) -> str:

@@ -378,6 +378,11 @@
     },
     evidence: (element) => {
       body.classList.toggle("has-evidence", !!element.querySelector(".evidence"));
+      for (const card of element.querySelectorAll(".card")) {
+        const text = card.querySelector("blockquote");
+        const isWhole = text.clientHeight > 0 && text.scrollHeight <= text.clientHeight + 2;
+        card.querySelector('[data-do="more"]').hidden = isWhole;
+      }
     },
     conversations: () => setConversation(state.conversation),
     person: applyLook,
