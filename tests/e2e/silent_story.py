@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
 import socket
 import struct
 import sys
@@ -62,7 +63,7 @@ def main() -> None:
         answer = run_kit(home, "ask", "What is the daily allowance for travel in 2025?", "--json")
         print(json.dumps({"browser": outside, "answer": json.loads(answer.out)}))
     finally:
-        kit.process.terminate()
+        os.kill(kit.instance.pid, signal.SIGTERM)  # strace itself does not pass a signal on
         kit.process.wait(timeout=60)
 
 
