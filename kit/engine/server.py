@@ -101,7 +101,7 @@ def _load(state: State, bound: socket.socket, leave: Callable[[], None]) -> None
     """Load the model while the server already answers /health; on failure the process leaves."""
 
     def broken() -> None:
-        state.failure = MachineError("the engine broke down; see the lines above")
+        state.failure = EngineError("the engine broke down; see the lines above")
         leave()
 
     started = time.monotonic()

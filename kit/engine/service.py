@@ -126,7 +126,9 @@ class Service:
     def start(self, request: GenerateRequest, prompt: Prompt) -> Generation:
         """Queue a generation; call it in the event loop that will read it. Raises: QueueFull."""
         room = self.n_ctx - len(prompt.tokens)
-        generation = Generation(self.runner, is_inside=opens_reasoning(prompt.text))
+        is_inside = opens_reasoning(prompt.text)
+        splitter = ReasoningSplitter(is_inside=is_inside) if request.messages else None
+        generation = Generation(self.runner, splitter)
         generation.sequence = Sequence(
             tokens=list(prompt.tokens),
             max_tokens=min(request.max_tokens or room, room),
@@ -143,15 +145,14 @@ class Service:
 
 
 class Generation:
-    """The stream of one answer: Pieces, then one Finish."""
+    """The stream of one answer: Pieces, then one Finish. Without a splitter all text is answer."""
 
     sequence: Sequence
 
-    def __init__(self, runner: Runner, *, is_inside: bool) -> None:
-        self._runner = runner
+    def __init__(self, runner: Runner, splitter: ReasoningSplitter | None) -> None:
+        self._runner, self._splitter = runner, splitter
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[Text | Finish] = asyncio.Queue()
-        self._splitter = ReasoningSplitter(is_inside=is_inside)
 
     def emit(self, event: Text | Finish) -> None:
         """Called by the runner's thread."""
@@ -164,13 +165,15 @@ class Generation:
     async def events(self) -> AsyncIterator[Piece | Finish]:
         while True:
             event = await self._events.get()
-            piece = (
-                self._splitter.feed(event.text)
-                if isinstance(event, Text)
-                else (self._splitter.flush())
-            )
+            piece = self._piece(event)
             if piece.text or piece.reasoning:
                 yield piece
             if isinstance(event, Finish):
                 yield event
                 return
+
+    def _piece(self, event: Text | Finish) -> Piece:
+        text = event.text if isinstance(event, Text) else ""
+        if self._splitter is None:
+            return Piece(text)
+        return self._splitter.feed(text) if text else self._splitter.flush()

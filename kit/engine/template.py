@@ -17,6 +17,7 @@ from typing import Any, NoReturn, Protocol
 from jinja2 import TemplateError, nodes
 from jinja2.exceptions import SecurityError
 from jinja2.ext import Extension
+from jinja2.filters import do_indent
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -58,6 +59,14 @@ class _Sandbox(ImmutableSandboxedEnvironment):
     no changes to what it is given, and no operator that turns a few bytes into gigabytes."""
 
     intercepted_binops = frozenset(["*", "**", "%"])
+    _stretching = frozenset(
+        {"ljust", "rjust", "center", "zfill", "expandtabs", "format", "format_map"}
+    )
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        if isinstance(obj, str) and attr in self._stretching:
+            return False
+        return super().is_safe_attribute(obj, attr, value)
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         if operator == "**" or (operator == "%" and isinstance(left, str)):
@@ -90,6 +99,9 @@ class ChatTemplate:
             extensions=["jinja2.ext.loopcontrols", _Generation],
         )
         environment.filters["tojson"] = _to_json
+        environment.filters["indent"] = _indent
+        for stretching in ("center", "format", "wordwrap"):
+            del environment.filters[stretching]
         environment.globals.update(
             raise_exception=_refuse,
             strftime_now=_strftime_now,
@@ -220,5 +232,9 @@ def _strftime_now(layout: str) -> str:
     return datetime.datetime.now().astimezone().strftime(layout)
 
 
+def _indent(text: str, width: int = 4, first: bool = False, blank: bool = False) -> str:
+    return do_indent(text, min(int(width), 64), first, blank)
+
+
 def _to_json(value: Any, indent: int | None = None, **_options: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=indent)
+    return json.dumps(value, ensure_ascii=False, indent=None if indent is None else min(indent, 8))

@@ -157,6 +157,14 @@ def test_plain_completions_work(client: openai.OpenAI) -> None:
     assert "".join(piece.choices[0].text for piece in pieces) == answer.choices[0].text
 
 
+def test_a_plain_completion_is_all_text(client: openai.OpenAI) -> None:
+    """Only chat has reasoning: a completion after <think> is returned whole."""
+    answer = client.completions.create(
+        model="any", prompt="Let us see. <think>", max_tokens=8, temperature=0
+    )
+    assert answer.choices[0].text
+
+
 def test_the_model_list_tells_what_is_loaded(engine: EngineProcess, client: openai.OpenAI) -> None:
     """/v1/models names the model with its context, type and size."""
     (model,) = client.models.list().data
