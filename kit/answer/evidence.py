@@ -27,7 +27,7 @@ from kit.answer.calibration import (
 )
 from kit.answer.facts import facts, missing_values
 from kit.answer.passages import Unit, cut_passages, rarity, unseen_rarity
-from kit.answer.questions import Question, gives_kind, read_question
+from kit.answer.questions import Question, gives_kind, kind_given, read_question
 from kit.answer.words import content_stems, stem, words
 from kit.errors import EmbedError
 from kit.library.documents import Hit
@@ -155,7 +155,7 @@ def features(
             + CONTEXT_SHARE * coverage(weights, unit.stems | unit.context_stems),
             passage_coverage=passages[unit.hit.chunk_id][0],
             cosine=0.0 if cosines is None else max(0.0, float(cosines[i])),
-            kind=float(gives_kind(asked, unit.text)),
+            kind=kind_given(asked, unit.text),
             num_missing_names=passages[unit.hit.chunk_id][1],
             first=1.0 / unit.hit.rank,
             whole=float(unit.is_whole),

@@ -52,9 +52,17 @@ _KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ("place", re.compile(r"^(?:and |so |but )?where\b|\bin (?:which|what) (?:city|country|town|room|building)\b")),
 )  # fmt: skip
 _RULE_NUMBER = re.compile(r"^\W*\d+(?:\.\d+)*[.)]?\s+(?=[^\W\d_])")
-_PERSON = re.compile(
-    r"\b(?:Prof|Professor|Dr|Mr|Mrs|Ms|Miss|Mx|Rev|Sir|Dame|Judge|Justice|Adv)\b\.?\s+[^\W\d_a-z]"
-    r"|(?<![.!?:]\s)(?<!^)\b[^\W\d_a-z][^\W\d_]+\s+[^\W\d_a-z][^\W\d_]+|:\s*[^\W\d_a-z][^\W\d_]+\s+[^\W\d_a-z]"
+_TITLED = re.compile(
+    r"\b(?:Prof|Professor|Dr|Mr|Mrs|Ms|Miss|Mx|Rev|Sir|Dame|Judge|Justice|Adv)\b\.?\s+[A-ZÀ-Þ]"
+)
+_TWO_NAMES = re.compile(
+    r"(?=(?<!\w)([A-ZÀ-Þ][\w'’-]+ [A-ZÀ-Þ][\w'’-]+))[A-ZÀ-Þ][\w'’-]+ [A-ZÀ-Þ][\w'’-]+"
+)
+_BODY_WORDS = frozenset(
+    stem(word)
+    for word in """research ethics university faculty school institute foundation fund agency council society
+    association senate policy guideline rules act form section page building room street avenue africa
+    south north east west national international public the a an in on at for each every all no""".split()
 )
 _COUNTED = re.compile(r"\bhow many\b")
 _FREE = re.compile(r"\b(?:free|no (?:charge|fee|cost)|nothing)\b", re.IGNORECASE)
@@ -82,7 +90,7 @@ _ROLE_WORDS = frozenset(
     for word in """chair chairperson director head manager officer dean office secretary supervisor board
     committee registrar rector chancellor president minister administrator coordinator department team unit
     council staff researcher applicant student employee author editor treasurer librarian auditor reviewer
-    panel member master supervisor investigator professor doctor faculty finance bursar librarian vice-chancellor holder""".split()
+    panel member master desk helpdesk tribunal service investigator professor doctor faculty finance bursar librarian vice-chancellor holder""".split()
 )
 
 
@@ -113,6 +121,17 @@ def kind_of(text: str) -> Kind:
     return "any"
 
 
+def kind_given(asked: Question, text: str) -> float:
+    """How far `text` holds the kind of thing asked for: 1, 0, or 0.5 for a number of other things."""
+    if not gives_kind(asked, text):
+        return 0.0
+    counted = _COUNTED.search(asked.text.lower())
+    if asked.kind != "number" or counted is None:
+        return 1.0
+    thing = next(iter(content_stems(asked.text[counted.end() :])), "")
+    return 1.0 if thing in content_stems(text) else 0.5
+
+
 def gives_kind(asked: Question, text: str) -> bool:
     """Whether `text` holds something of the kind asked for that the question did not say itself."""
     text = _RULE_NUMBER.sub("", text)
@@ -121,14 +140,16 @@ def gives_kind(asked: Question, text: str) -> bool:
     new_stems = {stem(word) for word in words(text)} - set(asked.stems)
     names = found.names - asked.facts.names - asked.facts.openers
     if asked.kind == "money":
-        bare = {value for value in new if value.startswith("num:")} - _measures(text)
+        bare = {value for value in new if re.fullmatch(r"num:\d{2,}(\.\d+)?", value)}
+        bare -= _measures(text)
         bare = {value for value in bare if f"pct:{value[4:]}" not in new}
         priced = any(value.startswith("cur:") for value in new)
         return priced or bool(bare) or _FREE.search(text) is not None
     if asked.kind == "place":
         return bool(names) or bool(_PLACE_WORDS & new_stems)
     if asked.kind == "number":
-        if _COUNTED.search(asked.text.lower()):
+        if _COUNTED.search(asked.text.lower()):  # 'one' alone is more often a pronoun
+            new = frozenset().union(*found.claims) - asked.facts.values
             new = new - _measures(text, but=asked.stems) - _sums(found)
             new = frozenset(value for value in new if not value.startswith("id:"))
         spoken = {"once", "twice", "one", "daily", "half", "no", "none"} & set(words(text))
@@ -139,10 +160,19 @@ def gives_kind(asked: Question, text: str) -> bool:
         years = {value for value in new if re.fullmatch(r"num:(1\d|20)\d\d", value)}
         return dated or bool(years) or bool(_TIME_WORDS & new_stems)
     if asked.kind == "identity":
-        return _PERSON.search(text) is not None
+        return _names_person(text, asked)
     if asked.kind == "name":
         return bool(names) or bool(_ROLE_WORDS & new_stems)
     return True
+
+
+def _names_person(text: str, asked: Question) -> bool:
+    """Whether a person is named: a title with a name, or two names that are no body's or place's."""
+    if _TITLED.search(text):
+        return True
+    other = set(asked.stems) | _ROLE_WORDS | _BODY_WORDS
+    pairs = ({stem(word) for word in words(match.group())} for match in _TWO_NAMES.finditer(text))
+    return any(not pair & other for pair in pairs)
 
 
 def _sums(found: Facts) -> set[str]:

@@ -50,7 +50,8 @@ def words(text: str) -> Iterator[str]:
 
 def content_stems(text: str) -> list[str]:
     """Stems of the words that carry meaning, in order, repeats kept."""
-    return [stem(word) for word in words(text) if word.replace("'", "") not in STOP_WORDS]
+    stems = (stem(word) for word in words(text) if word.replace("'", "") not in STOP_WORDS)
+    return [_SAME.get(found, found) for found in stems]
 
 
 def stem(word: str) -> str:
@@ -77,6 +78,22 @@ def stem(word: str) -> str:
     word = _undouble(word)
     return word[:-1] + "i" if len(word) > 2 and word.endswith("y") else word
 
+
+# Words of office life that say the same, by their stems.
+_SAME = {
+    "telephon": "phon",
+    "pric": "cost",
+    "fee": "cost",
+    "due": "deadlin",
+    "begin": "start",
+    "began": "start",
+    "commenc": "start",
+    "purchas": "buy",
+    "reimburs": "refund",
+    "permit": "allow",
+    "permitt": "allow",
+    "forbidden": "prohibit",
+}
 
 _ENDINGS = (
     ("isation", 3),
