@@ -92,7 +92,6 @@ class Gate:
             if send.status:
                 raise
         if limited.is_exceeded and not send.has_begun:
-            await drain(receive)
             raise _too_large(self._max_body_bytes(route))
 
     async def _forward(
@@ -167,7 +166,8 @@ class Gate:
             raise problem
         status, headers = status_of(problem), {}
         if status == 413:
-            await drain(receive)
+            if header(scope, b"expect") is None:  # else the sender waits for our word
+                await drain(receive)
             headers["connection"] = "close"
         if isinstance(problem, AccessError) and problem.retry_after_s:
             headers["retry-after"] = str(problem.retry_after_s)

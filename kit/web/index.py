@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from kit.errors import KitError
+from kit.errors import KitError, LibraryError
 
 log = logging.getLogger("kit.web")
 FOLLOW_EVERY_S = 1.0
@@ -31,23 +32,44 @@ class Index(Protocol):
 
     def follow(self) -> object: ...
 
+    def close(self) -> object: ...
+
     def search(
         self, vector: np.ndarray, collection_ids: Sequence[int], limit: int
     ) -> list[tuple[int, float]]: ...
 
 
-class FollowedIndex:
-    """An index that a thread opens with `open_index` and then keeps at the end of the change log.
+@dataclass(frozen=True)
+class EmbeddingModel:
+    """Whose vectors an index holds. Vectors of two models never mix."""
 
-    `open_index` returns None as long as it cannot know which model made the vectors.
+    name: str
+    dim: int
+
+
+def _no_index(model: EmbeddingModel) -> Index:
+    raise LibraryError(f"there is no index for {model.name}")
+
+
+class FollowedIndex:
+    """An index that a thread opens and then keeps at the end of the change log.
+
+    `wanted` names the model whose vectors are searched, None as long as nobody knows; when it
+    changes, the index of the old model is closed and `open_index` opens that of the new one.
     """
 
     def __init__(
-        self, open_index: Callable[[], Index | None], *, every_s: float = FOLLOW_EVERY_S
+        self,
+        wanted: Callable[[], EmbeddingModel | None],
+        open_index: Callable[[EmbeddingModel], Index] = _no_index,
+        *,
+        every_s: float = FOLLOW_EVERY_S,
     ) -> None:
+        self._wanted = wanted
         self._open_index = open_index
         self._every_s = every_s
         self._index: Index | None = None
+        self._model: EmbeddingModel | None = None
         self._problem = ""
         self._wake = threading.Event()
         self._is_stopping = False
@@ -57,11 +79,12 @@ class FollowedIndex:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop following; returns when the thread is done with the index."""
+        """Stop following and close the index; returns when the thread is done with it."""
         self._is_stopping = True
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(timeout=10)
+        self._close_index()
 
     def wake(self) -> None:
         """Follow the change log now rather than within a second."""
@@ -69,20 +92,23 @@ class FollowedIndex:
 
     @property
     def is_ready(self) -> bool:
-        return self._index is not None and self._index.is_ready
+        index = self._index
+        return index is not None and index.is_ready
 
     @property
     def state(self) -> str:
-        """For people and /health: 'waiting', 'opening', the index's own words, or the problem."""
+        """For people and /health: 'waiting', the index's own words, or the problem."""
         if self._problem:
             return self._problem
-        return self._index.state if self._index else "waiting"
+        index = self._index
+        return index.state if index else "waiting"
 
     def search(
         self, vector: np.ndarray, collection_ids: Sequence[int], limit: int
     ) -> list[tuple[int, float]]:
         """(chunk id, cosine), best first; empty until the index is open."""
-        return self._index.search(vector, collection_ids, limit) if self._index else []
+        index = self._index
+        return index.search(vector, collection_ids, limit) if index else []
 
     def _run(self) -> None:
         while not self._is_stopping:
@@ -98,10 +124,18 @@ class FollowedIndex:
             self._wake.clear()
 
     def _step(self) -> None:
-        if self._index is None:
-            self._index = self._open_index()
+        wanted = self._wanted()
+        if wanted is not None and wanted != self._model:
+            self._close_index()
+            self._index = self._open_index(wanted)
+            self._model = wanted
         if self._index is not None:
             self._index.follow()
+
+    def _close_index(self) -> None:
+        index, self._index, self._model = self._index, None, None
+        if index is not None:
+            index.close()
 
     def _complain(self, problem: str) -> None:
         if problem != self._problem:

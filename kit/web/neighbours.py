@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import httpx
 
@@ -21,7 +21,7 @@ TIMEOUT_S = 2.0
 
 @dataclass(frozen=True)
 class WorkerStatus:
-    """`model` and `dim` are known once the embedding model is loaded."""
+    """`model` and `dim` are known once the embedding model was loaded, and stay so."""
 
     ready: bool = False
     model: str = ""
@@ -68,13 +68,13 @@ class WorkerWatch:
     def _ask(self, client: httpx.Client) -> WorkerStatus:
         try:
             found = client.get(f"{self._url}/health").json()
-            is_ready = bool(found.get("ready"))
-            state = "ready" if is_ready else str(found.get("state") or "starting")
-            return WorkerStatus(
-                is_ready, str(found.get("model") or ""), int(found.get("dim") or 0), state
-            )
-        except (httpx.HTTPError, ValueError, AttributeError, TypeError):
-            return WorkerStatus(state="unreachable" if self._status.ready else self._status.state)
+            if found.get("ready"):
+                return WorkerStatus(True, str(found["model"]), int(found["dim"]), "ready")
+            return replace(self._status, ready=False, state=str(found.get("state") or "starting"))
+        except (httpx.HTTPError, ValueError, AttributeError, TypeError, KeyError):
+            was_there = self._status.state not in ("starting", "unreachable")
+            state = "unreachable" if was_there else self._status.state
+            return replace(self._status, ready=False, state=state)
 
 
 class EngineWatch:

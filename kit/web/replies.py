@@ -23,6 +23,7 @@ from kit.errors import AccessError, EngineUnavailable, KitError, NotFound, Probl
 from kit.library.documents import DocumentRecord, Hit
 from kit.people.accounts import User
 from kit.web.gate import USER_KEY, status_of
+from kit.web.limits import BodyTooLarge
 from kit.web.services import Services
 
 log = logging.getLogger("kit.web")
@@ -126,6 +127,9 @@ def add_error_handlers(app: FastAPI, error_page: ErrorPage, page_paths: frozense
         response.status_code = problem.status_code
         return response
 
+    async def on_large(_: Request, __: Exception) -> Response:
+        return Response(status_code=413)  # the gate says it in words
+
     async def on_bug(request: Request, problem: Exception) -> Response:
         log.error("%s %s failed", request.method, request.url.path, exc_info=problem)
         return answer(request, InternalError())
@@ -133,6 +137,7 @@ def add_error_handlers(app: FastAPI, error_page: ErrorPage, page_paths: frozense
     app.add_exception_handler(KitError, on_kit_error)
     app.add_exception_handler(RequestValidationError, on_validation)
     app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(BodyTooLarge, on_large)
     app.add_exception_handler(Exception, on_bug)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from kit.config import Config
@@ -16,7 +17,7 @@ from kit.people.accounts import Accounts
 from kit.people.sessions import Sessions
 from kit.people.sign_in import SignIn
 from kit.people.throttle import Throttle
-from kit.web.index import FollowedIndex
+from kit.web.index import EmbeddingModel, FollowedIndex
 from kit.web.metrics import Metrics
 from kit.web.neighbours import EngineWatch, WorkerStatus, WorkerWatch
 
@@ -66,7 +67,9 @@ def build_services(config: Config, instance: Instance | None) -> Services:
     library = Library(config.home, database)
     worker_url = instance.worker_url if instance else ""
     watch = WorkerWatch(worker_url)
-    index = FollowedIndex(lambda: _open_index(config, database, watch()))
+    index = FollowedIndex(
+        lambda: _model_of(database, watch()), partial(_open_index, config, database)
+    )
     searcher = Searcher(library, database, index, WorkerEmbedder(worker_url))
     engine = EngineClient(
         config.engine.url or (instance.engine_url if instance else ""),
@@ -113,19 +116,20 @@ def open_people(config: Config, database: Database) -> tuple[Accounts, Sessions]
     return Accounts(database), sessions
 
 
-def _open_index(config: Config, database: Database, worker: WorkerStatus) -> Index | None:
-    """The index for the worker's model, else for the model of the stored vectors, else None."""
+def _model_of(database: Database, worker: WorkerStatus) -> EmbeddingModel | None:
+    """The worker's model; until it is loaded that of the newest vector, as a rule the same."""
+    if worker.model:
+        return EmbeddingModel(worker.model, worker.dim)
+    row = database.row(
+        "SELECT model, length(vector) / 4 FROM vectors ORDER BY chunk_id DESC LIMIT 1"
+    )
+    return EmbeddingModel(*row) if row else None
+
+
+def _open_index(config: Config, database: Database, model: EmbeddingModel) -> Index:
     from kit.library.vectors import VectorIndex
 
-    model, dim = worker.model, worker.dim
-    if not model:
-        row = database.row(
-            "SELECT model, length(vector) / 4 FROM vectors ORDER BY chunk_id DESC LIMIT 1"
-        )
-        if row is None:
-            return None
-        model, dim = row
-    return VectorIndex(config.home, database, model=model, dim=dim)
+    return VectorIndex(config.home, database, model=model.name, dim=model.dim)
 
 
 async def _yes() -> bool:

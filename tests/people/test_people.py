@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from argon2 import PasswordHasher
 
 from kit.database import Database
 from kit.errors import AccessError, KitError, NotFound, UsageError
@@ -16,6 +17,16 @@ from kit.people.sign_in import SignIn
 from kit.people.throttle import MAX_PER_ACCOUNT, MAX_PER_ADDRESS, WINDOW_S, Throttle
 
 GOOD = "four quiet green herons"
+
+
+REAL = passwords._hasher
+CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+
+
+@pytest.fixture(autouse=True)
+def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes of the real kind without their cost, but where the cost is what is tested."""
+    monkeypatch.setattr(passwords, "_hasher", lambda: CHEAP)
 
 
 class Clock:
@@ -57,8 +68,12 @@ def test_password_opens_its_account(accounts: Accounts, ana: User) -> None:
     assert accounts.get(ana.id) == accounts.find("ANA") == ana
 
 
-def test_password_is_stored_as_argon2id(accounts: Accounts, ana: User, database: Database) -> None:
+def test_password_is_stored_as_argon2id(
+    accounts: Accounts, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The database holds an argon2id hash with the parameters we promise, never the password."""
+    monkeypatch.setattr(passwords, "_hasher", REAL)
+    ana = accounts.add("ana", GOOD)
     (stored,) = database.row("SELECT password_hash FROM users WHERE id = ?", (ana.id,)) or ("",)
     assert stored.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
     assert GOOD not in stored

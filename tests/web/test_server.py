@@ -17,7 +17,7 @@ from kit.database import Database
 from kit.errors import AccessError, ConfigError, EmbedError, MachineError, PortInUse
 from kit.people.accounts import Accounts
 from kit.silence import QUIET, quiet_environment
-from kit.web.index import FollowedIndex
+from kit.web.index import EmbeddingModel, FollowedIndex
 from kit.web.neighbours import EngineWatch, WorkerWatch
 from kit.web.server import listen, main, prepare, require_account
 
@@ -133,11 +133,15 @@ def test_certificate_settings_are_settings(home: Path) -> None:
 # The dense index in the background ---------------------------------------------------------------
 
 
+MODEL = EmbeddingModel("minilm", 384)
+
+
 class FakeIndex:
     """An index that counts how often it follows."""
 
     def __init__(self, *, fails: int = 0) -> None:
         self.num_followed = 0
+        self.is_closed = False
         self.fails = fails
         self.is_ready = True
         self.state = "ready"
@@ -147,6 +151,9 @@ class FakeIndex:
             self.fails -= 1
             raise RuntimeError("broken index")
         self.num_followed += 1
+
+    def close(self) -> None:
+        self.is_closed = True
 
     def search(
         self, vector: np.ndarray, collection_ids: object, limit: int
@@ -165,11 +172,11 @@ def test_page_does_not_wait_for_the_index() -> None:
     """Until the index is open, search finds nothing there, at once, and says 'waiting'."""
     may_open = threading.Event()
 
-    def slow() -> FakeIndex:
+    def slow(_: EmbeddingModel) -> FakeIndex:
         may_open.wait(5)
         return FakeIndex()
 
-    index = FollowedIndex(slow, every_s=0.01)
+    index = FollowedIndex(lambda: MODEL, slow, every_s=0.01)
     index.start()
     assert (index.is_ready, index.state) == (False, "waiting")
     assert index.search(np.zeros(2), [1], 5) == []
@@ -182,7 +189,7 @@ def test_page_does_not_wait_for_the_index() -> None:
 def test_index_follows_when_woken() -> None:
     """A change is followed at once when told, not only at the next turn."""
     fake = FakeIndex()
-    index = FollowedIndex(lambda: fake, every_s=60)
+    index = FollowedIndex(lambda: MODEL, lambda _: fake, every_s=60)
     index.start()
     _wait_for(lambda: fake.num_followed == 1)
     index.wake()
@@ -190,11 +197,29 @@ def test_index_follows_when_woken() -> None:
     index.close()
 
 
+def test_another_model_has_another_index() -> None:
+    """When the worker runs another model, the old index is closed and the new one is searched."""
+    model, opened = MODEL, {}
+
+    def open_index(wanted: EmbeddingModel) -> FakeIndex:
+        assert all(index.is_closed for index in opened.values())
+        return opened.setdefault(wanted, FakeIndex())
+
+    index = FollowedIndex(lambda: model, open_index, every_s=0.005)
+    index.start()
+    _wait_for(lambda: opened and opened[MODEL].num_followed > 0)
+    model = EmbeddingModel("bge-m3", 1024)
+    _wait_for(lambda: model in opened and opened[model].num_followed > 0)
+    assert opened[MODEL].is_closed
+    index.close()
+    assert opened[model].is_closed
+
+
 def test_broken_index_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """An index that fails says so, is tried again, and does not end the thread."""
     monkeypatch.setattr("kit.web.index.RETRY_AFTER_S", 0.01)
     fake = FakeIndex(fails=2)
-    index = FollowedIndex(lambda: fake, every_s=0.01)
+    index = FollowedIndex(lambda: MODEL, lambda _: fake, every_s=0.01)
     index.start()
     _wait_for(lambda: fake.num_followed > 0 and index.state == "ready")
     index.close()
@@ -203,10 +228,10 @@ def test_broken_index_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_index_that_cannot_open_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     """The reason an index cannot be opened is its state, for the status page."""
 
-    def refuse() -> FakeIndex:
+    def refuse(_: EmbeddingModel) -> FakeIndex:
         raise EmbedError("another model made these vectors")
 
-    index = FollowedIndex(refuse)
+    index = FollowedIndex(lambda: MODEL, refuse)
     index.start()
     _wait_for(lambda: index.state == "another model made these vectors")
     index.close()
