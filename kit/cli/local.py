@@ -124,6 +124,8 @@ class LocalKit:
     def ask(
         self, question: str, *, collection: str | None, conversation_id: str | None = None
     ) -> Iterator[Event]:
+        # Loaded here and not inside the event loop, where Ctrl-C would wait for them.
+        _ = self._searcher, self._engine
         events = self._events(question, collection, conversation_id)
         try:
             while True:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kit.cli.main import run
+from kit.cli.app import run
 
 
 @dataclass(frozen=True)

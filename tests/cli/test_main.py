@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -11,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from kit.cli import main, output
-from kit.cli.main import BUG_EXIT_CODE, run
+from kit.cli import app, output
+from kit.cli.app import BUG_EXIT_CODE, run
 from kit.errors import DiskFull, KitError, Problem
 from tests.cli.conftest import RunKit
 
@@ -137,6 +138,29 @@ def main_result(code: int) -> object:
     return Result(code, "", "")
 
 
+@pytest.mark.parametrize("after_s", [0.0, 0.02, 0.05, 0.1, 0.2])
+def test_ctrl_c_is_quiet_at_any_moment(home: Path, after_s: float) -> None:
+    """Ctrl-C while the program is still loading shows no traceback of ours."""
+    started = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "import sys; sys.argv = ['kit', '--home', sys.argv[1], 'user', 'list']\n"
+        "from kit.cli.main import main; print('x', flush=True); main()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", started, str(home)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    process.stdout.read(1)
+    time.sleep(after_s)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert "Traceback" not in errors
+    assert process.returncode in (0, 130)  # it may have been done already
+
+
 def test_a_closed_pipe_is_quiet(home: Path) -> None:
     """`kit config | true` says nothing on stderr."""
     command = f"{sys.executable} -m kit --home {home} config | true"
@@ -180,7 +204,7 @@ def test_every_command_speaks_json() -> None:
     """Every command and sub-command has --json and --home."""
     import typer.main
 
-    root = typer.main.get_command(main.app)
+    root = typer.main.get_command(app.app)
 
     def leaves(command: object) -> list[object]:
         children = getattr(command, "commands", None)
