@@ -1,7 +1,8 @@
 """The real page, shell, library and chat, with a scripted answer instead of a model.
 
-    python -m tests.e2e.page_server HOME PORT
+    python -m tests.e2e.page_server HOME PORT [people]
 
+With `people` it is a kit for a network, where ana (staff) and boss (administrator) sign in.
 The question says what happens: "slow …" waits until it is stopped, "fail …" has an engine that
 fails, "absent …" is not in the documents; any other is answered from the best passage. Each stream
 that is closed early leaves a line in HOME/closed.
@@ -35,7 +36,7 @@ from kit.answer.events import (
     Waiting,
 )
 from kit.answer.retrieve import Searcher
-from kit.config import Config
+from kit.config import Config, WebSettings
 from kit.database import Database
 from kit.errors import EngineUnavailable
 from kit.library.ingest import Ingestor
@@ -43,10 +44,10 @@ from kit.library.store import Library
 from kit.people.sign_in import SignIn
 from kit.people.throttle import Throttle
 from kit.testing import FakeEmbedder, FakeEngine
-from kit.web.index import FollowedIndex
 from kit.web.services import Services, open_people
 from kit.web.shell import build_shell, mount_gradio
 
+PASSWORD = "four quiet green herons"
 STEP_S = 0.15
 TIMINGS = Timings(0.1, 0.2, 0.9)
 
@@ -107,6 +108,18 @@ async def _events(
     )  # fmt: skip
 
 
+class NoIndex:
+    """A dense index that is never ready: search goes by words."""
+
+    is_ready, state = False, "waiting"
+
+    def search(self, *_: object) -> list[tuple[int, float]]:
+        return []
+
+    def wake(self) -> None:
+        pass
+
+
 def ingest(library: Library, config: Config) -> None:
     """Read what is queued, for as long as the process lives."""
     ingestor = Ingestor(library, FakeEmbedder(), config.library)
@@ -115,22 +128,25 @@ def ingest(library: Library, config: Config) -> None:
             time.sleep(0.2)
 
 
-def main(home: Path, port: int) -> None:
-    config = Config(home=home)
+def main(home: Path, port: int, *, has_people: bool = False) -> None:
+    config = Config(home=home, web=WebSettings(host="10.0.0.1" if has_people else "127.0.0.1"))
     (home / "tmp").mkdir(parents=True, exist_ok=True)
     database = Database(home / "kit.db")
     library, conversations = Library(home, database), Conversations(database)
     conversations.repair()
-    index = FollowedIndex(lambda: None)
+    index = NoIndex()
     searcher = Searcher(library, database, index, FakeEmbedder())
     accounts, sessions = open_people(config, database)
+    if has_people and not accounts.has_passwords():
+        accounts.add("ana", PASSWORD)
+        accounts.add("boss", PASSWORD, role="admin")
     chat_module.answer_question = scripted(home)  # type: ignore[assignment]
     engine = FakeEngine()
     services = Services(
         config=config,
         database=database,
         library=library,
-        index=index,
+        index=index,  # type: ignore[arg-type]
         searcher=searcher,
         engine=engine,
         conversations=conversations,
@@ -144,4 +160,4 @@ def main(home: Path, port: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), has_people=sys.argv[3:] == ["people"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.e2e.drive import CHROMIUM, CHROMIUM_FLAGS
+from tests.e2e.page_server import PASSWORD
 
 pytestmark = pytest.mark.e2e
 
@@ -27,25 +29,45 @@ ROOT = Path(__file__).parents[2]
 QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1", "GRADIO_RUN_HISTORY": "False"}
 
 
+class Server:
+    """The page of tests/e2e/page_server.py on a port of its own."""
+
+    def __init__(self, home: Path, *options: str) -> None:
+        self.home, self._options = home, options
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        environ = {**os.environ, **QUIET, "GRADIO_TEMP_DIR": str(self.home / "gradio")}
+        command = [sys.executable, "-m", "tests.e2e.page_server", str(self.home), str(self._port)]
+        with (self.home / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command, *self._options], cwd=ROOT, env=environ, stdout=log, stderr=log
+            )
+        wait_for(lambda: answers(f"{self.address}/health"), 90)
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait(20)
+
+
+@contextlib.contextmanager
+def serving(home: Path, *options: str) -> Iterator[Server]:
+    server = Server(home, *options)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """The page of tests/e2e/page_server.py on a free port: (address, home)."""
-    home = tmp_path_factory.mktemp("page")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environ = {**os.environ, **QUIET, "GRADIO_TEMP_DIR": str(home / "gradio")}
-    with (home / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.e2e.page_server", str(home), str(port)],
-            cwd=ROOT, env=environ, stdout=log, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        try:
-            wait_for(lambda: answers(f"http://127.0.0.1:{port}/health"), 90)
-            yield f"http://127.0.0.1:{port}", home
-        finally:
-            process.terminate()
-            process.wait(20)
+    """(address, home) of a kit on loopback."""
+    with serving(tmp_path_factory.mktemp("page")) as started:
+        yield started.address, started.home
 
 
 @pytest.fixture(scope="module")
@@ -498,3 +520,55 @@ def test_the_look_follows_the_system_until_chosen(open_page: Any) -> None:
     page.reload()
     expect(page.get_by_role("button", name="Look: light")).to_be_visible(timeout=20_000)
     expect(page.locator("body.dark")).to_have_count(0)
+
+
+# What can go wrong -----------------------------------------------------------------------------
+
+
+def test_the_page_survives_a_restart(browser: Browser, tmp_path: Path) -> None:
+    """A server killed in mid-answer: the page comes back by itself and nothing is lost."""
+    with serving(tmp_path) as server, browser.new_context(viewport=DESKTOP) as context:
+        upload(server.address, "note.md", b"# Travel\n\nThe per diem in Kenya is R 900 a day.\n")
+        wait_for(lambda: '"state":"indexed"' in fetch(f"{server.address}/api/v1/documents"), 60)
+        page = context.new_page()
+        page.goto(server.address)
+        expect(page.locator(".welcome")).to_be_visible(timeout=30_000)
+        ask(page, "slow: what is the per diem in Kenya?")
+        expect(page.locator("#live .quotation")).to_be_visible(timeout=10_000)
+        server.kill()
+        page.fill("#question", "and what about Ghana?")
+        page.wait_for_timeout(3_000)
+        server.start()
+        stopped = page.locator("#thread .turn.theirs")
+        expect(stopped).to_contain_text("This answer was stopped", timeout=30_000)
+        expect(stopped.locator(".quotation")).to_be_visible()
+        expect(page.locator("#question")).to_have_value("and what about Ghana?")
+
+
+def test_a_person_who_signs_in_has_what_is_theirs(browser: Browser, tmp_path: Path) -> None:
+    """Staff add for themselves alone, an administrator may share; an ended session says so."""
+    with serving(tmp_path, "people") as server, browser.new_context(viewport=DESKTOP) as context:
+        page = context.new_page()
+        sign_in(page, server.address, "ana")
+        page.locator("nav [data-view=documents]").click()
+        (tmp_path / "mine.md").write_text("# Mine\n\nThe secret sum is R 17.\n")
+        page.set_input_files("#drop input[type=file]", tmp_path / "mine.md")
+        expect(page.locator("#table tr", has_text="mine.md")).to_contain_text("Only you")
+        expect(page.locator("#who")).to_be_hidden()
+        page.get_by_role("button", name="Sign out").click()
+
+        sign_in(page, server.address, "boss")
+        page.locator("nav [data-view=documents]").click()
+        expect(page.locator("#who")).to_be_visible()
+        expect(page.locator("#table")).to_contain_text("No documents yet")
+        context.clear_cookies()
+        page.locator("nav [data-view=chat]").click()
+        page.wait_for_url("**/sign-in*")
+
+
+def sign_in(page: Page, address: str, name: str) -> None:
+    page.goto(address)
+    page.fill("input[name=name]", name)
+    page.fill("input[type=password]", PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.locator(".welcome")).to_be_visible(timeout=30_000)

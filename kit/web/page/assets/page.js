@@ -14,6 +14,14 @@
   const emit = (name, data = {}) =>
     trigger?.(name, { conversation: state.conversation, query: state.query, ...data });
 
+  // A session that has ended is told by the answer to whatever is asked next: sign in again.
+  const plainFetch = window.fetch.bind(window);
+  window.fetch = async (...request) => {
+    const reply = await plainFetch(...request);
+    if (reply.status === 401) location.assign("/sign-in");
+    return reply;
+  };
+
   // Look: as the system says unless this browser remembers another wish ------------------------
 
   const LOOKS = ["system", "light", "dark"];
