@@ -35,15 +35,18 @@ class GradioGuard:
         """Raises: AccessError 403 before anything reached Gradio; UsageError for a broken body."""
         scope = {**scope, "headers": _passed_on(scope["headers"], route)}
         path: str = scope["path"]
+        query = parse_qs(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
         if route.hash_in == "query":
-            self._require_hash(_only(scope, "session_hash"), user)
+            self._require_hash(_only(query, "session_hash"), user)
+        elif route.hash_in == "upload" and "upload_id" in query:
+            self._require_hash(_only(query, "upload_id"), user)
         elif route.hash_in == "body":
             body = await read_body(receive)
             if body is None:
                 return
             self._check_body(body, user, path)
             receive = replaying(body, receive)
-        if b"deep_link" in scope.get("query_string", b""):
+        if "deep_link" in query:
             raise AccessError("this page has no deep links")
         if path.endswith("/queue/join"):
             send = _reading_reply(send, lambda reply: self._learn_event(reply, user))
@@ -105,9 +108,8 @@ def _passed_on(headers: list[tuple[bytes, bytes]], route: Route) -> list[tuple[b
     return [(name, value) for name, value in headers if not name.startswith(dropped)]
 
 
-def _only(scope: Scope, name: str) -> str | None:
+def _only(query: dict[str, list[str]], name: str) -> str | None:
     """A query value given exactly once. Threat: two values, one checked and the other used."""
-    query = parse_qs(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
     values = query.get(name, [])
     return values[0] if len(values) == 1 else None
 

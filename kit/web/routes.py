@@ -13,8 +13,8 @@ from typing import Literal
 
 Access = Literal["public", "person", "admin"]
 Shape = Literal["page", "api", "asset"]
-# Where a Gradio request carries the session hash that its browser made up.
-HashIn = Literal["none", "query", "body"]
+# Where a Gradio request carries what its browser made up: a session hash, or the id of an upload.
+HashIn = Literal["none", "query", "body", "upload"]
 
 KIB, MIB = 1 << 10, 1 << 20
 _ID = r"[^/]{1,128}"
@@ -86,8 +86,8 @@ GRADIO: tuple[Route, ...] = (
     _route("POST", r"/gradio_api/run/predict", hash_in="body", max_body_bytes=8 * MIB),
     _route("POST", r"/gradio_api/cancel", hash_in="body", max_body_bytes=16 * KIB),
     _route("POST", r"/gradio_api/reset", max_body_bytes=16 * KIB),
-    _route("POST", r"/gradio_api/upload", is_upload=True),
-    _route("GET", r"/gradio_api/upload_progress"),
+    _route("POST", r"/gradio_api/upload", is_upload=True, hash_in="upload"),
+    _route("GET", r"/gradio_api/upload_progress", hash_in="upload"),
 )
 
 

@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import logging
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -100,6 +101,7 @@ def prepare(config: Config, environ: MutableMapping[str, str]) -> None:
     folder.chmod(0o700)
     tempfile.tempdir = str(folder)
     environ["GRADIO_TEMP_DIR"] = str(folder / "gradio")
+    shutil.rmtree(folder / "gradio", ignore_errors=True)  # uploads that a kill left half-way
 
 
 def require_account(config: Config) -> None:

@@ -115,12 +115,16 @@ def test_quiet_environment() -> None:
 def test_prepare_keeps_temporary_files_in_the_home(
     config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Uploads in transit lie inside KIT_HOME, in a folder of this user alone."""
+    """Uploads in transit lie inside KIT_HOME, in a folder of this user alone; old ones are gone."""
+    left = config.home / "tmp" / "gradio" / "0123" / "secret.md"
+    left.parent.mkdir(parents=True)
+    left.touch()
     monkeypatch.setattr("tempfile.tempdir", None)
     environ = {"ALL_PROXY": "http://p:1"}
     prepare(config, environ)
     assert environ["GRADIO_TEMP_DIR"] == str(config.home / "tmp" / "gradio")
     assert "ALL_PROXY" not in environ
+    assert not left.exists()
     assert os.stat(config.home / "tmp").st_mode & 0o777 == 0o700
 
 

@@ -169,7 +169,8 @@ async def test_page_is_ours_alone(ana: Browser) -> None:
 
 async def test_deep_links_are_refused(ana: Browser) -> None:
     """No address can put a stored state into the page."""
-    assert (await ana.get("/?deep_link=abc")).status_code == 403
+    for query in ("deep_link=abc", "deep%5Flink=abc", "x=1&deep_link"):
+        assert (await ana.get(f"/?{query}")).status_code == 403
 
 
 async def test_assets_stay_in_their_folder(ana: Browser) -> None:
@@ -196,6 +197,8 @@ async def test_session_hash_has_one_owner(ana: Browser, ben: Browser) -> None:
         assert (await ben.request(method, path, **rest)).status_code == 403, path
     listening = await ben.get("/gradio_api/queue/data?session_hash=benhash1&session_hash=anahash1")
     assert listening.status_code == 403
+    hidden = await ben.get("/gradio_api/queue/data?session_hash=benhash1&session%5Fhash=anahash1")
+    assert hidden.status_code == 403
 
 
 @pytest.mark.parametrize("session_hash", [None, "", "a b", 7, ["x"], "x" * 100, "../x", "é" * 8])
@@ -242,6 +245,19 @@ async def test_upload_is_its_owners(ana: Browser, ben: Browser) -> None:
     for address in (f"/gradio_api/file={path}", f"/gradio_api/file{path}"):
         assert (await ana.get(address)).status_code == 404
         assert (await ben.get(address)).status_code == 404
+
+
+async def test_progress_of_an_upload_is_its_owners(ana: Browser, ben: Browser) -> None:
+    """Nobody watches another person's upload, whose name it would tell."""
+    files = {"files": ("secret-name.md", b"x")}
+    assert (
+        await ana.post("/gradio_api/upload?upload_id=anaupload1", files=files)
+    ).status_code == 200
+    assert (await ben.get("/gradio_api/upload_progress?upload_id=anaupload1")).status_code == 403
+    hidden = await ben.get("/gradio_api/upload_progress?upload%5Fid=anaupload1")
+    assert hidden.status_code == 403
+    theirs = await ben.post("/gradio_api/upload?upload_id=anaupload1", files=files)
+    assert theirs.status_code == 403
 
 
 @pytest.mark.parametrize(
