@@ -94,8 +94,8 @@ def scope_html(element_id: str, collections: Sequence[tuple[str, bool, int]]) ->
 
 def documents_head_html() -> str:
     return (
-        '<header class="page-head"><div><h1>Documents</h1><p>What the answers rest on. Files stay on your'
-        " this machine; what you add for yourself is read by nobody else.</p></div></header>"
+        '<header class="page-head"><div><h1>Documents</h1><p>What the answers rest on. Files stay on'
+        " your own machines; what you add for yourself is read by nobody else.</p></div></header>"
     )
 
 
