@@ -20,6 +20,7 @@ from kit.errors import DiskFull, MachineError
 from kit.files import make_private_folder
 
 Row = tuple[Any, ...]
+Connection = apsw.Connection  # for those who write within `Database.write`
 BUSY_TIMEOUT_MS = 30_000
 OLDEST_SAFE_SQLITE = (3, 51, 3)
 

@@ -1,1 +1,1 @@
-"""Documents: parsed, cut, embedded, stored. ``path -> Document -> [Chunk] -> vectors -> Library``."""
+"""Documents: parsed, cut, embedded, stored: ``path -> Document -> [Chunk] -> vectors``."""

@@ -70,8 +70,13 @@ def python_folders() -> list[Path]:
     package = Path(__file__).resolve().parents[2]
     roots = {Path(entry).resolve() for entry in sys.path if entry} | {package}
     roots |= {Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve() / "lib"}
-    system = (Path(name) for name in ("/lib", "/lib64", "/usr/lib", "/usr/share/zoneinfo", "/etc/ld.so.cache"))
-    devices = (Path(name) for name in ("/dev/null", "/dev/urandom", "/proc/self", "/etc/mime.types"))
+    system = (
+        Path(name)
+        for name in ("/lib", "/lib64", "/usr/lib", "/usr/share/zoneinfo", "/etc/ld.so.cache")
+    )
+    devices = (
+        Path(name) for name in ("/dev/null", "/dev/urandom", "/proc/self", "/etc/mime.types")
+    )
     return [path for path in (*roots, *system, *devices) if path.exists()]
 
 
@@ -81,7 +86,10 @@ def _landlock(readable: Sequence[Path], writable: Sequence[Path]) -> bool:
     if ruleset < 0:
         return False
     try:
-        for paths, rights in ((readable, _FS_READ_FILE | _FS_READ_DIR | _FS_EXECUTE), (writable, _FS_ALL_V1)):
+        for paths, rights in (
+            (readable, _FS_READ_FILE | _FS_READ_DIR | _FS_EXECUTE),
+            (writable, _FS_ALL_V1),
+        ):
             for path in paths:
                 if not _allow(ruleset, path, rights):
                     return False

@@ -14,7 +14,7 @@ SectionKind = Literal["page", "heading", "sheet", "slide", "message"]
 
 @dataclass(frozen=True)
 class Section:
-    """A stretch of a document's text that has a name of its own: a page, a heading's part, a sheet."""
+    """A stretch of a document's text with a name of its own: a page, a heading's part, a sheet."""
 
     kind: SectionKind
     label: str

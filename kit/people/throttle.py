@@ -10,9 +10,7 @@ import math
 import time
 from collections.abc import Callable
 
-import apsw
-
-from kit.database import Database
+from kit.database import Connection, Database
 from kit.errors import AccessError
 
 WINDOW_S = 15 * 60.0
@@ -62,9 +60,7 @@ class Throttle:
             connection.execute("DELETE FROM sign_in_failures WHERE account = ?", (account,))
 
 
-def _wait_s(
-    connection: apsw.Connection, column: str, value: str, max_failures: int, now: float
-) -> int:
+def _wait_s(connection: Connection, column: str, value: str, max_failures: int, now: float) -> int:
     """Seconds until fewer than `max_failures` lie in the window; 0 if so already."""
     times: list[float] = [
         at

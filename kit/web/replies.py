@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Annotated, Any, ParamSpec, TypeVar
+from typing import Annotated, Any, ParamSpec, TypeVar, cast
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -112,15 +112,13 @@ def add_error_handlers(app: FastAPI, error_page: ErrorPage, page_paths: frozense
         return error_json(problem)
 
     async def on_kit_error(request: Request, problem: Exception) -> Response:
-        assert isinstance(problem, KitError)  # registered for this class alone
-        return answer(request, problem)
+        return answer(request, cast(KitError, problem))  # registered for this class alone
 
     async def on_validation(request: Request, problem: Exception) -> Response:
-        assert isinstance(problem, RequestValidationError)
-        return answer(request, _usage_error(problem))
+        return answer(request, _usage_error(cast(RequestValidationError, problem)))
 
-    async def on_http(request: Request, problem: Exception) -> Response:
-        assert isinstance(problem, HTTPException)
+    async def on_http(request: Request, unknown: Exception) -> Response:
+        problem = cast(HTTPException, unknown)
         if problem.status_code == 404:
             return answer(request, NotFound("there is nothing here", hint="the page is at /"))
         response = answer(request, UsageError(str(problem.detail)))

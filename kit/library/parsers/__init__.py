@@ -55,7 +55,7 @@ def run_parser(format: Format, path: Path) -> ParsedDocument:
         ) from None
     except RecursionError:
         raise DocumentRefused("the file is nested too deeply to be read") from None
-    except Exception as problem:  # noqa: BLE001 - foreign parsers raise anything on damaged input
+    except Exception as problem:
         raise DocumentRefused(
             f"the file is damaged, or is not a proper {format.upper()} file "
             f"({type(problem).__name__}: {str(problem)[:200]})",

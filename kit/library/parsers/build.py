@@ -40,7 +40,7 @@ def one_line(text: str) -> str:
 
 @dataclass
 class TextBuilder:
-    """A document's text, grown piece by piece; `begin` opens a section and closes the one before."""
+    """A document's text, grown piece by piece; `begin` opens a section, closes the one before."""
 
     _pieces: list[str] = field(default_factory=list)
     _length: int = 0

@@ -21,8 +21,8 @@ def decode_text(data: bytes, *, is_whole: bool = True) -> tuple[str, tuple[str, 
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return _lines(data.decode(encoding, errors="replace").removeprefix("\ufeff")), ()
-    if encoding := _utf16_without_mark(data):
-        return _lines(data.decode(encoding, errors="replace")), ()
+    if guess := _utf16_without_mark(data):
+        return _lines(data.decode(guess, errors="replace")), ()
     try:
         return _lines(codecs.getincrementaldecoder("utf-8")().decode(data, final=is_whole)), ()
     except UnicodeDecodeError:

@@ -76,7 +76,7 @@ class Found:
 
 
 def detect_format(path: Path, name: str) -> Found:
-    """The format of a file that is not empty. Raises DocumentRefused for kinds that are not read."""
+    """The format of a file that is not empty. Raises DocumentRefused for what is not read."""
     with path.open("rb") as stream:
         head = stream.read(HEAD_BYTES)
     suffix = PurePosixPath(name.lower()).suffix
@@ -152,7 +152,7 @@ def _check_no_dtd(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> N
                 head = stream.read(4096).replace(b"\0", b"")  # UTF-16 reads as ASCII without NULs
             if b"<!DOCTYPE" in head or b"<!ENTITY" in head:
                 raise DocumentRefused(
-                    f"the file declares XML entities in {member.filename}, which no Office program does",
+                    f"the file declares XML entities in {member.filename}; no Office program does",
                     hint="do not open it; ask the sender for a PDF",
                 )
 

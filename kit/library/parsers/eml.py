@@ -24,7 +24,7 @@ _HEADERS = ("From", "To", "Cc", "Date", "Subject")
 def parse(path: Path) -> ParsedDocument:
     """Section 'message', then the attachments' own sections under their names."""
     with path.open("rb") as stream:
-        message = cast(EmailMessage, message_from_binary_file(stream, policy=policy.default))
+        message = message_from_binary_file(stream, policy=policy.default)
     builder, notes = TextBuilder(), list[str]()
     _write_message(builder, message, notes, 0)
     return builder.finish(title=_header(message, "Subject"), notes=notes)
@@ -130,7 +130,7 @@ def _parse_bytes(data: bytes, name: str) -> ParsedDocument:
 
 
 def _append(builder: TextBuilder, parsed: ParsedDocument, name: str) -> None:
-    """An attachment's sections under its name. Pages are dropped: they are not pages of the message."""
+    """An attachment's sections under its name, without pages: they are not the message's."""
     for section in parsed.sections:
         label = f"attachment {name}" + (f" > {section.label}" if section.label else "")
         builder.begin(section.kind, label)

@@ -69,7 +69,7 @@ def parse(path: Path) -> ParsedDocument:
 
 
 def _try_page(document: Any, number: int) -> PageText | None:
-    """The page's text, or None if PDFium cannot load that page: the others are still worth having."""
+    """The page's text, or None if PDFium cannot load it: the others are still worth having."""
     import pypdfium2
 
     try:

@@ -1,4 +1,4 @@
-"""Plain text, in whatever encoding it comes. One section without a name: places are line numbers."""
+"""Plain text, in whatever encoding it comes, as one section without a name."""
 
 from __future__ import annotations
 

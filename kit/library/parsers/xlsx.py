@@ -75,7 +75,8 @@ def _write_sheet(builder: TextBuilder, sheet: Any, twin: Any | None) -> list[str
         num_written, num_blank = number, 0
     if num_unsaved:
         notes.append(
-            f"sheet {sheet.title}: {num_unsaved} formulas have no saved result; open and save it in Excel"
+            f"sheet {sheet.title}: {num_unsaved} formulas have no saved result; "
+            "open it in Excel and save it"
         )
     return notes
 
