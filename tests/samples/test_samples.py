@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -69,3 +72,15 @@ def test_questions_are_plenty_and_different() -> None:
     assert len(ENTRIES) - len(unanswerable) >= 60
     assert len(unanswerable) >= 20
     assert len({entry["question"] for entry in ENTRIES}) == len(ENTRIES)
+
+
+def test_the_committed_files_are_what_their_sources_make(tmp_path: Path) -> None:
+    """scripts/make-samples writes the same bytes again."""
+    script = Path(__file__).parents[2] / "scripts" / "make-samples"
+    command = [sys.executable, str(script), "--output", str(tmp_path)]
+    subprocess.run(command, check=True, capture_output=True)
+    made = sorted(tmp_path.iterdir())
+    assert len(made) >= 10
+    committed = {path.name: path for path in sample_paths()}
+    for path in made:
+        assert path.read_bytes() == committed[path.name].read_bytes(), path.name
