@@ -60,6 +60,7 @@ def own_home(home: Path) -> Iterator[None]:
                 f"the kit already runs on {home}{where}",
                 hint="open that page, stop that process, or choose another folder with --home",
             ) from None
+        withdraw(home)  # what a killed owner announced is not what runs now
         yield
     finally:
         os.close(handle)

@@ -59,7 +59,7 @@ def test_a_kill_leaves_nothing_stale(home: Path, holder: subprocess.Popen[str]) 
     assert instance_path(home).exists()
     assert find_instance(home) is None
     with own_home(home):
-        pass
+        assert find_instance(home) is None  # nor does it count for the next owner
 
 
 def test_the_run_file_is_private_and_gone_after_withdraw(home: Path) -> None:

@@ -6,15 +6,17 @@ Invariant: what can be refused is refused before anything slow or lasting happen
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
 import secrets
+import signal
 import socket
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +36,10 @@ from kit.supply.store import find_chat_file, find_embedding_folder
 
 ASK_TIMEOUT_S = 1.0
 LOOPBACK = "127.0.0.1"
+UNENCRYPTED = (
+    "notice: passwords and documents travel unencrypted; "
+    "set web.certfile and web.keyfile in kit.toml to encrypt them"
+)
 OOM_SCORES = {"web": 0, "worker": 300, "engine": 500}  # the page is the last to go
 
 
@@ -68,12 +74,14 @@ def run_kit(
     error (`kit serve`). Raises: any KitError that keeps it from starting.
     """
     home = config.home
-    with own_home(home):
+    with own_home(home), end_on_sigterm():
         require_writable_folder(home)
         require_space(home, 0)
         web_port = claim_port(config.web.host, config.web.port)
         database = Database(home / "kit.db")
         require_account(config.web.host, database)
+        if not is_loopback(config.web.host) and not config.web.certfile:
+            voice.say(UNENCRYPTED)
         if config.engine.model:
             find_chat_file(home, config.engine.model)  # a damaged file is named before any fetch
         if is_first_run_allowed:
@@ -90,6 +98,16 @@ def run_kit(
             _supervise(config, plan, voice)
         finally:
             withdraw(home)
+
+
+@contextlib.contextmanager
+def end_on_sigterm() -> Iterator[None]:
+    """SIGTERM ends the block as an exception does: what it started is stopped, exit code 0."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def require_account(host: str, database: Database) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from pathlib import Path
 from typing import Any
@@ -183,6 +184,25 @@ def test_the_run_file_lives_as_long_as_the_run(
         run_kit(config_of(home), Heard().voice, is_first_run_allowed=True, with_samples=True)
     assert len(seen) == 1
     assert find_instance(home) is None
+    with own_home(home):
+        pass
+
+
+def test_sigterm_in_the_first_run_is_a_clean_end(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGTERM while models are fetched ends with 0, and the home is free again."""
+
+    def fetch(*_: Any, **__: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        never()
+
+    monkeypatch.setattr(start, "fetch_starters", fetch)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended:
+        up(home)
+    assert ended.value.code == 0
+    assert signal.getsignal(signal.SIGTERM) == before
     with own_home(home):
         pass
 
