@@ -5,15 +5,18 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kit.cli import options
 from kit.cli.add import add
 from kit.cli.output import emit, plain, say, table
-from kit.cli.session import find_document, open_kit
+from kit.cli.session import BUSY_STATES, find_document, open_kit
 from kit.config import load_config
+
+if TYPE_CHECKING:
+    from kit.cli.session import Kit
 
 app = typer.Typer(help="The library: add documents, see what became of them, search.")
 app.command("add")(add)
@@ -67,16 +70,24 @@ def search(
     """Find passages, without the language model."""
     with open_kit(load_config(home=home), say) as kit:
         found = kit.search(query, top_k=top_k, collection=collection)
-    for notice in found.notices:
+        notices = [*found.notices, *(() if found.hits else _unread(kit))]
+    for notice in notices:
         say(f"note: {notice}")
     if is_json:
-        emit({"hits": [hit_json(hit) for hit in found.hits], "notices": list(found.notices)})
+        emit({"hits": [hit_json(hit) for hit in found.hits], "notices": notices})
         return
     if not found.hits:
         say("nothing found")
     for hit in found.hits:
         print(f"{hit.rank}. {plain(hit.document)}, {plain(hit.place)}  (score {hit.score:.3f})")
         print(f"   {plain(' '.join(hit.text.split()))}\n")
+
+
+def _unread(kit: Kit) -> list[str]:
+    """What may be the reason that nothing was found."""
+    counts = kit.status()["documents"]
+    waiting = sum(counts.get(state, 0) for state in BUSY_STATES)
+    return [f"{waiting} documents are not read yet; the running kit reads them"] if waiting else []
 
 
 @app.command()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from kit.cli.session import Found
 from kit.errors import DiskFull, DocumentRefused, EmbedError, NotFound, UsageError
 from tests.cli.conftest import RunKit
 from tests.cli.fake_kit import FakeKit
@@ -134,6 +135,17 @@ def test_search_has_the_promised_shape(run_kit: RunKit, kit: FakeKit) -> None:
     assert json.loads(result.out)["notices"] == ["words only"]
     shown = run_kit("docs", "search", "travel").out
     assert "1. policy.pdf, page 3" in shown
+
+
+def test_nothing_found_may_be_nothing_read(
+    run_kit: RunKit, kit: FakeKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If nothing is found while documents wait to be read, that is said."""
+    monkeypatch.setattr(kit, "search", lambda *_, **__: Found(()))
+    monkeypatch.setattr(kit, "status", lambda: {"documents": {"queued": 2, "indexed": 1}})
+    result = run_kit("docs", "search", "x", "--json")
+    assert result.json()["hits"] == []
+    assert "2 documents are not read yet" in result.err
 
 
 def test_show_and_rm_take_ids_and_names(run_kit: RunKit, kit: FakeKit, folder: Path) -> None:
