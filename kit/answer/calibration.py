@@ -22,10 +22,11 @@ class Weights:
 # Which sentence to quote: listwise logistic regression on XQuAD en (594 questions, 5 folds by
 # article): the sentence holding the answer comes first in 0.84 of the questions (cosine alone
 # 0.71, coverage alone 0.78; without an embedder 0.80).
-SELECT = Weights(0.0, 6.5, 0.0, 6.6, 1.9, 0.0, 0.0, 1.0)
-SELECT_LEXICAL = Weights(0.0, 7.4, 0.0, 0.0, 2.0, 0.0, 4.0, 1.0)
+SELECT = Weights(0.0, 6.5, 0.0, 6.6, 3.0, 0.0, 0.0, 1.0)
+SELECT_LEXICAL = Weights(0.0, 7.4, 0.0, 0.0, 3.0, 0.0, 4.0, 1.0)
 
-CONTEXT_SHARE = 0.5  # of a word that only the heading or the name of the document has
+EARLIER_SHARE = 0.4  # of a word that only the question before a follow-up has
+CONTEXT_SHARE = 0.65  # of a word that only the heading or the name of the document has
 
 # Whether the quoted sentence answers at all.
 ANSWERED = Weights(-10.6, 2.3, 3.6, 6.0, 4.0, -1.2, 0.8)

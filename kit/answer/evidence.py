@@ -17,6 +17,7 @@ from kit.answer.calibration import (
     ANSWERED,
     ANSWERED_LEXICAL,
     CONTEXT_SHARE,
+    EARLIER_SHARE,
     MEASURED_MODELS,
     MIN_ALIKE,
     MIN_ANSWERED,
@@ -28,11 +29,12 @@ from kit.answer.calibration import (
 from kit.answer.facts import facts, missing_values
 from kit.answer.passages import Unit, cut_passages, rarity, unseen_rarity
 from kit.answer.questions import Question, gives_kind, kind_given, read_question
-from kit.answer.words import content_stems, stem, words
+from kit.answer.words import UNSPACED, content_stems, stem, words
 from kit.errors import EmbedError
 from kit.library.documents import Hit
 from kit.library.embed import Embedder
 
+_UNSPACED = re.compile(f"[{UNSPACED}]")  # scripts that the measured models do not know
 MAX_EMBEDDED = 24  # sentences; about 0.2 s for the starter embedding model on two idle cores
 
 
@@ -194,7 +196,10 @@ def probability(log_odds: float) -> float:
 def question_weights(asked: Question, units: Sequence[Unit]) -> dict[str, float]:
     """How much each telling word of the question counts."""
     known, unseen = rarity(units), unseen_rarity(units)
-    return {stem: known.get(stem, unseen) for stem in asked.stems}
+    return {
+        stem: known.get(stem, unseen) * (EARLIER_SHARE if stem in asked.earlier else 1.0)
+        for stem in asked.stems
+    }
 
 
 def coverage(weights: dict[str, float], stems: frozenset[str]) -> float:
@@ -227,8 +232,10 @@ def _embed(
         return None, None, False
     try:
         rows = embedder.embed_passages([units[i].with_context for i in chosen])
-        query = embedder.embed_queries([question])[0]
-        is_measured = embedder.model.lower() in MEASURED_MODELS
+        # A follow-up counts as itself and as what it follows: the mean of both.
+        asked = list(dict.fromkeys([question, question.strip().rpartition("\n")[2]]))
+        query = embedder.embed_queries(asked).mean(axis=0)
+        is_measured = embedder.model.lower() in MEASURED_MODELS and not _UNSPACED.search(question)
     except EmbedError:
         return None, None, False
     vectors = np.zeros((len(units), rows.shape[1]), np.float32)

@@ -16,10 +16,15 @@ from typing import Literal
 from kit.answer.facts import Facts, facts
 from kit.answer.words import content_stems, stem, words
 
-Kind = Literal["time", "money", "number", "identity", "name", "place", "any"]
+Kind = Literal[
+    "phone", "email", "link", "time", "money", "number", "identity", "name", "place", "any"
+]
 
 # First match wins. The patterns look at the lower-case question.
 _KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
+    ("phone", re.compile(r"\b(?:tele)?(?:phone|fax)(?: number)?\b.{0,10}\b(?:of|for|is)\b|\b(?:phone|telephone|fax|mobile) numbers?\b|\bextension (?:number )?of\b")),
+    ("email", re.compile(r"\be-?mail address\b|\b(?:what|which) e-?mail\b")),
+    ("link", re.compile(r"\b(?:url|web ?site|web (?:address|page)|home ?page)\b")),
     (
         "money",
         re.compile(
@@ -31,7 +36,7 @@ _KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     (
         "number",
         re.compile(
-            r"\b(?:what|which)\b.{0,40}\b(?:amount|rate|percentage|sum|total|allowance|maximum|minimum|limit|cap|threshold|ceiling)s?\b"
+            r"\b(?:what|which)\b.{0,40}\b(?:amount|rate|percentage|share|proportion|sum|total|allowance|maximum|minimum|limit|cap|threshold|ceiling)s?\b"
         ),
     ),
     (
@@ -64,6 +69,13 @@ _BODY_WORDS = frozenset(
     association senate policy guideline rules act form section page building room street avenue africa
     south north east west national international public the a an in on at for each every all no""".split()
 )
+_CONTACTS = {
+    "phone": re.compile(
+        r"\b(?:(?:tele)?phone|tel|fax|extension|ext|mobile)\b\D{0,20}\d{3}|\+\d[\d ()-]{6,}", re.I
+    ),
+    "email": re.compile(r"\w@\w"),
+    "link": re.compile(r"https?://|\bwww\.|\b[a-z-]+\.(?:org|com|net|edu|int|ac|gov|example)\b"),
+}
 _COUNTED = re.compile(r"\bhow many\b")
 _FREE = re.compile(r"\b(?:free|no (?:charge|fee|cost)|nothing)\b", re.IGNORECASE)
 _MEASURE = re.compile(
@@ -96,20 +108,24 @@ _ROLE_WORDS = frozenset(
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked. `stems` are unique, in order."""
+    """What is asked. `stems` are unique, in order; `earlier` are those of them that only the
+    question before a follow-up has.
+    """
 
     text: str
     stems: tuple[str, ...]
+    earlier: frozenset[str]
     facts: Facts
     kind: Kind
 
 
 def read_question(text: str) -> Question:
-    """The question read. `text` may be several lines: a follow-up with the question before it."""
-    kind = kind_of(text)
-    # 'committee meeting date': the words that name the kind are not looked for in the answer.
+    """The question read. Of several lines the last is the question, a follow-up to the others."""
+    before, _, last = text.strip().rpartition("\n")
     stems = tuple(dict.fromkeys(content_stems(text)))
-    return Question(text, stems, facts(text), kind)
+    earlier = frozenset(stems) - set(content_stems(last))
+    kind = kind_of(last)
+    return Question(text, stems, earlier, facts(text), kind if kind != "any" else kind_of(before))
 
 
 def kind_of(text: str) -> Kind:
@@ -139,6 +155,8 @@ def gives_kind(asked: Question, text: str) -> bool:
     new = found.values - asked.facts.values
     new_stems = {stem(word) for word in words(text)} - set(asked.stems)
     names = found.names - asked.facts.names - asked.facts.openers
+    if asked.kind in _CONTACTS:
+        return _CONTACTS[asked.kind].search(text) is not None
     if asked.kind == "money":
         bare = {value for value in new if re.fullmatch(r"num:\d{2,}(\.\d+)?", value)}
         bare -= _measures(text)
@@ -153,7 +171,8 @@ def gives_kind(asked: Question, text: str) -> bool:
             new = new - _measures(text, but=asked.stems) - _sums(found)
             new = frozenset(value for value in new if not value.startswith("id:"))
         spoken = {"once", "twice", "one", "daily", "half", "no", "none"} & set(words(text))
-        spoken = set() if _COUNTED.search(asked.text.lower()) else spoken
+        if _COUNTED.search(asked.text.lower()):
+            spoken = spoken & {"once", "twice"} if stem("times") in asked.stems else set()
         return any(value.startswith(("num:", "pct:", "id:")) for value in new) or bool(spoken)
     if asked.kind == "time":
         dated = any(value.startswith(("date:", "month:", "day:", "time:")) for value in new)

@@ -116,6 +116,8 @@ def test_no_hits_no_evidence() -> None:
         ("How many members are there?", "number"),
         ("How much leave may I take?", "number"),
         ("Who is the treasurer?", "identity"),
+        ("What is the phone number of the desk?", "phone"),
+        ("What is the e-mail address of the panel?", "email"),
         ("Who approves travel?", "name"),
         ("Where is the office?", "place"),
         ("Is alcohol refunded?", "any"),
