@@ -188,7 +188,7 @@ def _place(text: str, section: Section, start: int, end: int) -> str:
     first = text.count("\n", section.start, start) + 1
     last = first + text.count("\n", start, end)
     rows = f"row {first}" if first == last else f"rows {first}-{last}"
-    return f"{section.label}, {rows}"
+    return ", ".join(part for part in (section.label, rows) if part)
 
 
 def with_context(chunk: Chunk, title: str) -> str:

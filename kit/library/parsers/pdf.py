@@ -26,6 +26,9 @@ class PageText:
     chars: tuple[int, ...]
 
 
+_NO_TITLES = {"untitled", "(anonymous)", "untitled document", "unknown"}  # written by programs
+
+
 def open_pdf(path: Path) -> Any:
     """The open document. Raises DocumentRefused if it is encrypted or damaged."""
     import pypdfium2
@@ -64,6 +67,7 @@ def parse(path: Path) -> ParsedDocument:
             builder.begin("page", f"page {number}", number)
             builder.add_clean(page.text + "\n\n")
     title = clean(document.get_metadata_dict().get("Title", "")).strip()
+    title = "" if title.lower() in _NO_TITLES else title
     notes = _notes(num_pages, num_blank, unreadable)
     return builder.finish(title=title, num_pages=num_pages, notes=notes)
 
