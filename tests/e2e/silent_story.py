@@ -30,7 +30,15 @@ from tests.e2e.drive import (
     wait_until_warm,
 )
 
-STRACE = ["strace", "-ff", "-qq", "--seccomp-bpf", "-e", "trace=connect,sendto,sendmsg,sendmmsg", "-o"]
+STRACE = [
+    "strace",
+    "-ff",
+    "-qq",
+    "--seccomp-bpf",
+    "-e",
+    "trace=connect,sendto,sendmsg,sendmmsg",
+    "-o",
+]
 # Planted leaks, to know that the test can see one. sitecustomize runs in every Python process.
 LEAKS = """
 import ctypes, socket, struct, threading

@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.drive import CHROMIUM, CHROMIUM_FLAGS
 from tests.e2e.page_server import PASSWORD
 
 pytestmark = pytest.mark.e2e
@@ -68,14 +67,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
     """(address, home) of a kit on loopback."""
     with serving(tmp_path_factory.mktemp("page")) as started:
         yield started.address, started.home
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
-        yield launched
-        launched.close()
 
 
 @pytest.fixture
