@@ -221,12 +221,12 @@ def test_a_removed_document_is_found_no_more(kit: Kit) -> None:
         kit.document(record.id)
 
 
-@pytest.mark.parametrize("verb", ["document", "remove", "retry"])
-@pytest.mark.parametrize("document_id", ["absent", "../../etc/passwd", "", "a/b?c#d"])
-def test_an_unknown_document_is_not_found(kit: Kit, verb: str, document_id: str) -> None:
+def test_an_unknown_document_is_not_found(kit: Kit) -> None:
     """Every verb on a document that is not there is NotFound, whatever its id looks like."""
-    with pytest.raises(NotFound):
-        getattr(kit, verb)(document_id)
+    for document_id in ("absent", "../../etc/passwd", "", "a/b?c#d"):
+        for verb in (kit.document, kit.remove, kit.retry):
+            with pytest.raises(NotFound):
+                verb(document_id)
 
 
 def test_retry_reads_a_refused_document_again(kit: Kit) -> None:
