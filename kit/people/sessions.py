@@ -77,11 +77,6 @@ class Sessions:
         with self._database.write() as connection:
             connection.execute("DELETE FROM sessions WHERE token_hash = ?", (_hash(token),))
 
-    def end_all(self, user_id: str) -> None:
-        """Every session of this person is over."""
-        with self._database.write() as connection:
-            connection.execute("DELETE FROM sessions WHERE user_id = ?", (user_id,))
-
     def _is_open(self, now: float, created_at: float, seen_at: float) -> bool:
         is_recent = -CLOCK_SLACK_S <= now - seen_at <= self._idle_s
         return is_recent and -CLOCK_SLACK_S <= now - created_at <= self.absolute_s

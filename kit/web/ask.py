@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -30,12 +30,13 @@ from kit.answer.events import (
     Waiting,
     answer_to_json,
 )
-from kit.errors import KitError
+from kit.errors import EngineUnavailable, KitError
 from kit.web.replies import InternalError, Kit, Person, Text, in_thread
 
 router = APIRouter(prefix="/api/v1")
 log = logging.getLogger("kit.web")
 KEEP_ALIVE_S = 10.0  # proxies close a stream that is silent for a minute
+LOOK_EVERY_S = 0.5  # whether the process is told to stop
 MAX_QUESTION_CHARS = 20_000
 NAMES: dict[type, str] = {
     Notice: "notice",
@@ -98,21 +99,35 @@ async def ask(services: Kit, person: Person, body: Question) -> StreamingRespons
             collection=body.collection,
         )
     headers = {"X-Accel-Buffering": "no"}  # nginx would hold the stream back
-    return StreamingResponse(event_stream(events), media_type="text/event-stream", headers=headers)
+    stream = event_stream(events, is_stopping=lambda: services.is_stopping)
+    return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
 
 async def event_stream(
-    events: AsyncIterator[Event], *, keep_alive_s: float = KEEP_ALIVE_S
+    events: AsyncIterator[Event],
+    *,
+    keep_alive_s: float = KEEP_ALIVE_S,
+    is_stopping: Callable[[], bool] = lambda: False,
 ) -> AsyncIterator[str]:
-    """Server-sent events, a comment now and then while nothing happens; errors are events too."""
+    """Server-sent events, a comment now and then while nothing happens; errors are events too.
+
+    When the process is told to stop, the stream ends with an error event that says so.
+    """
     iterator = aiter(events)
     step: asyncio.Future[Event] | None = None
+    silent_s = 0.0
     try:
         while True:
             step = step or asyncio.ensure_future(anext(iterator))
-            done, _ = await asyncio.wait({step}, timeout=keep_alive_s)
-            if not done:
+            wait_s = min(keep_alive_s, LOOK_EVERY_S)
+            done, _ = await asyncio.wait({step}, timeout=wait_s)
+            if is_stopping():
+                raise EngineUnavailable("the kit is stopping", hint="ask again when it is back")
+            silent_s = 0.0 if done else silent_s + wait_s
+            if silent_s >= keep_alive_s:
+                silent_s = 0.0
                 yield ": still here\n\n"
+            if not done:
                 continue
             event, step = step.result(), None
             yield event_text(NAMES[type(event)], event_json(event))

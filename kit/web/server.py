@@ -17,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import MutableMapping, Sequence
 from pathlib import Path
+from types import FrameType
 
 from kit.config import Config, load_config
 from kit.database import Database
@@ -29,7 +30,7 @@ from kit.web.security import is_loopback_address
 
 KEEP_ALIVE_S = 30
 MAX_CONNECTIONS = 2000  # a browser holds up to six
-SHUTDOWN_S = 10
+SHUTDOWN_S = 3  # streams may end by themselves for so long; the supervisor waits 8 s
 MAX_HEADER_BYTES = 32 << 10
 
 
@@ -64,8 +65,14 @@ def serve(config: Config) -> None:
     from kit.web.shell import build_shell, mount_gradio
 
     services = build_services(config, find_instance(config.home))
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            services.is_stopping = True
+            super().handle_exit(sig, frame)
+
     app = build_shell(services, mount_gradio(services))
-    server = uvicorn.Server(
+    server = Server(
         uvicorn.Config(
             app,
             lifespan="on",

@@ -51,6 +51,8 @@ class Services:
     token: str = ""
     """The bearer token of this run; '' opens nothing."""
     metrics: Metrics = field(default_factory=Metrics)
+    is_stopping: bool = False
+    """Set when the process is told to stop, so that streams end in words."""
     close: Callable[[], Awaitable[None]] = field(default=lambda: _nothing())
 
 

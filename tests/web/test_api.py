@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 from urllib.parse import quote
@@ -349,6 +350,22 @@ async def test_failing_answer_ends_with_an_error_event(problem: Exception) -> No
     texts = [text async for text in ask.event_stream(failing())]
     assert texts[-1].startswith("event: error\n")
     assert "secret" not in texts[-1]
+
+
+async def test_stopping_kit_says_so() -> None:
+    """When the process is told to stop, an open stream ends with an error event, soon."""
+
+    async def endless() -> AsyncIterator[Event]:
+        yield Notice("here")
+        await asyncio.sleep(60)
+
+    began = time.monotonic()
+    texts: list[str] = []
+    async for text in ask.event_stream(endless(), is_stopping=lambda: bool(texts)):
+        texts.append(text)
+    assert texts[-1].startswith("event: error\n")
+    assert "the kit is stopping" in texts[-1]
+    assert time.monotonic() - began < 5
 
 
 async def test_client_that_leaves_cancels_its_answer(services: Services) -> None:
