@@ -47,8 +47,8 @@ class VectorRows:
         self._database = database
 
     def last_seq(self) -> int:
-        """The end of the change log; 0 if nothing was ever indexed."""
-        row = self._database.row("SELECT coalesce(max(seq), 0) FROM index_log")
+        """The end of the change log, also where its entries were cleared; 0 if it never had any."""
+        row = self._database.row("SELECT seq FROM sqlite_sequence WHERE name = 'index_log'")
         return int(row[0]) if row else 0
 
     def changes(self, after: int, limit: int) -> list[tuple[int, int]]:
@@ -57,15 +57,6 @@ class VectorRows:
         return [
             (int(seq), int(chunk_id)) for seq, chunk_id in self._database.rows(sql, (after, limit))
         ]
-
-    def count(self) -> tuple[int, int]:
-        """(number of vectors, end of the change log), both of one moment."""
-        row = self._database.row(
-            "SELECT (SELECT count(*) FROM vectors WHERE model = ? AND length(vector) = ?),"
-            " (SELECT coalesce(max(seq), 0) FROM index_log)",
-            (self.model, self.dim * 4),
-        )
-        return (int(row[0]), int(row[1])) if row else (0, 0)
 
     def are_at_most(self, limit: int) -> bool:
         """Whether the model has no more than `limit` vectors; reads no more than it must."""

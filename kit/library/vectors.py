@@ -41,6 +41,10 @@ from kit.library.vector_rows import Batch, Scored, VectorRows
 
 log = logging.getLogger("kit.library")
 COLLECTION = "chunks"
+# Measured on 20,000 clustered vectors of 384 dimensions against a scan (chromadb 1.5.9, AMD EPYC,
+# 2 busy cores, 2026-11-22): recall@10 is 1.00 over everything and over 9/10 of it, 0.997 within a
+# twelfth; building takes 9.8 CPU-seconds. At 10,000: 3 ms unfiltered, 43 ms filtered.
+# ef_search 100 gave 0.992 within a twelfth; 32 neighbours cost twice the time for no more.
 HNSW = {"space": "cosine", "max_neighbors": 16, "ef_construction": 100, "ef_search": 200}
 BATCH_ROWS = 1000
 SCAN_ROWS = 20_000  # so many vectors are scanned exactly while the index is not there
@@ -107,7 +111,7 @@ class VectorIndex:
 
         `vector` float32, shape (dim,), L2 norm 1. Candidates come from Chroma, which filters by
         collection itself (not where these are all: that filter excludes nothing and costs some
-        3 ms per 1,000 vectors); SQLite then decides again what lies in these collections now, and
+        4 ms per 1,000 vectors); SQLite then decides again what lies in these collections now, and
         gives the exact cosines. Without Chroma, and where its filtered search comes back short, all
         vectors of these collections are scanned if there are no more than SCAN_ROWS.
         Raises: EmbedError if the vector is not of this index's model.

@@ -548,11 +548,26 @@ def test_a_database_from_before_the_index_is_noticed(home: Path, built: Database
     """An older copy of kit.db beside a newer index leads to an index of the older one."""
     with built.write() as connection:
         connection.execute("DELETE FROM index_log WHERE seq > 2000")
+        connection.execute("UPDATE sqlite_sequence SET seq = 2000 WHERE name = 'index_log'")
         connection.execute("DELETE FROM documents WHERE id = 'b'")
     index = open_index(home, built)
     assert index.follow() == NUM_ROWS - 100
     assert_whole(index, built, (1, 2))
     index.close()
+
+
+def test_a_cleared_log_is_no_damage(
+    home: Path, built: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Entries that were applied may be deleted from the log: the index goes on from its place."""
+    with built.write() as connection:
+        connection.execute("DELETE FROM index_log")
+    add_document(built, "c", unit_rows(10, seed=7), collection=3)
+    index = open_index(home, built)
+    assert index.follow() == 10
+    assert_whole(index, built, (1, 2, 3))
+    index.close()
+    assert not was_rebuilt(caplog)
 
 
 def test_a_gap_in_the_log_is_not_stepped_over(home: Path, built: Database) -> None:
