@@ -9,8 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from kit.database import Database
+
+# No deadlines: these machines are shared, and a timed test would fail for their neighbours' sake.
+settings.register_profile(
+    "kit", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("kit")
 
 
 @pytest.fixture(autouse=True)
