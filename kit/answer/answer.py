@@ -13,7 +13,15 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Protocol, cast
 
-from kit.answer.cite import Numbering, citation, cite_sentence, compose, quoted, strip_markers
+from kit.answer.cite import (
+    Numbering,
+    Verdict,
+    citation,
+    cite_sentence,
+    compose,
+    quoted,
+    strip_markers,
+)
 from kit.answer.events import (
     Answer,
     Citation,
@@ -29,7 +37,7 @@ from kit.answer.events import (
 )
 from kit.answer.evidence import Evidence, find_evidence
 from kit.answer.passages import span_text
-from kit.answer.prompt import build_prompt
+from kit.answer.prompt import MARK, build_prompt
 from kit.answer.questions import search_text
 from kit.answer.retrieve import SearchResult
 from kit.answer.small_talk import small_talk
@@ -48,7 +56,9 @@ NO_MODEL_TEXT = "The language model could not add to this: {reason}."
 DIFFERS = "Another document says otherwise:"
 MAX_QUESTION_CHARS = 4_000
 MAX_CLOSEST = 3
-MAX_UNSUPPORTED_RUN = 3  # sentences without support after which the model is stopped
+MIN_ASKED_SHARE = 0.4  # of the question's words, in a sentence that rests on another passage
+MAX_USELESS_RUN = 2  # sentences in a row without support or use, after which the model is stopped
+MAX_SENTENCE_CHARS = 600  # a longer one is a model that cannot stop
 CONTEXT_MARGIN = 64  # tokens left free for what a chat template adds
 
 
@@ -96,7 +106,7 @@ async def answer_question(
     if not evidence.is_answered:
         yield Finished(answering.refuse(passages))
         return
-    yield answering.open_with(evidence)
+    yield answering.open_with(evidence, asked)
     model_text = _model_text(
         answering, question, history, result.hits, evidence, searcher.embedder, engine, settings
     )
@@ -139,8 +149,8 @@ async def _model_text(
                 for sentence in sentences:
                     if await asyncio.to_thread(answering.add, sentence, check):
                         yield answering.draft()
-                if answering.rambles:
-                    return
+                    if answering.rambles:
+                        return
     except ContextOverflow as problem:
         yield answering.notice(NO_MODEL_TEXT.format(reason=problem.message.rstrip(".")))
     except EngineError as problem:
@@ -150,13 +160,16 @@ async def _model_text(
 async def _sentences(
     deltas: AsyncIterator[ChatDelta],
 ) -> AsyncIterator[tuple[list[str], str]]:
-    """Complete sentences and pieces of reasoning, as they come."""
-    splitter, buffer = ThinkSplitter(), SentenceBuffer()
+    """Complete sentences and pieces of reasoning, as they come; ends at a sentence without end."""
+    splitter, buffer, is_cut = ThinkSplitter(), SentenceBuffer(), False
     async for delta in deltas:
         text, reasoning = splitter.feed(delta.text)
         yield buffer.feed(text), delta.reasoning + reasoning
+        is_cut = is_cut or delta.finish_reason == "length"
+        if buffer.num_pending > MAX_SENTENCE_CHARS:
+            return
     text, reasoning = splitter.flush()
-    yield buffer.feed(text) + buffer.flush(), reasoning
+    yield buffer.feed(text) + buffer.flush(is_cut=is_cut), reasoning
 
 
 class _Answering:
@@ -170,8 +183,11 @@ class _Answering:
         self._quote: int | None = None
         self._quote_line: str | None = None
         self._sentences: list[Sentence] = []
+        self._quoted: tuple[str, ...] = ()
         self._said: set[tuple[str, ...]] = set()
-        self._num_unsupported = 0
+        self._num_useless = 0
+        self._asked_stems: frozenset[str] = frozenset()
+        self._quoted_chunks: frozenset[int] = frozenset()
         self._reasoning: list[str] = []
         self._notices: list[str] = []
         self.rambles = False
@@ -191,12 +207,14 @@ class _Answering:
         self._reasoning.append(text)
         return ReasoningDelta(text)
 
-    def open_with(self, evidence: Evidence) -> Draft:
+    def open_with(self, evidence: Evidence, asked: str) -> Draft:
         """The quote, at once."""
+        self._asked_stems = frozenset(content_stems(asked))
+        self._quoted_chunks = frozenset(unit.hit.chunk_id for unit in evidence.best)
         text = span_text(evidence.best)
         self._quote = self._numbering.number(evidence.best)
         self._quote_line = quoted(text, self._quote)
-        self._said.add(tuple(words(text)))
+        self._quoted = tuple(words(text))
         if evidence.differing is not None:
             other = (evidence.differing,)
             line = quoted(span_text(other), self._numbering.number(other))
@@ -206,23 +224,34 @@ class _Answering:
     def add(self, sentence: str, check: SupportCheck) -> bool:
         """Judge a sentence of the model; whether there is more to show now.
 
-        A sentence that says what was said already, or nothing, is dropped; the first repetition
-        of the model's own words, or too many sentences in a row without support, set `rambles`.
+        A sentence that says nothing, what was said already, or something else than what was
+        asked is dropped. A model that repeats itself or the prompt's marks, or adds too many
+        useless sentences in a row, `rambles`.
         """
         sentence, _ = strip_markers(sentence)
         said = tuple(words(sentence))
         if not content_stems(sentence):
             return False
-        if said in self._said:
-            self.rambles = any(tuple(words(s.text)) == said for s in self._sentences)
+        if said == self._quoted:
+            return False
+        if said in self._said or repeats_itself(said) or MARK.search(sentence):
+            self.rambles = True
             return False
         self._said.add(said)
-        cited = cite_sentence(sentence, check(sentence), self._numbering)
-        self._sentences.append(cited)
-        is_shown = cited.support != "unsupported"
-        self._num_unsupported = 0 if is_shown else self._num_unsupported + 1
-        self.rambles = self._num_unsupported >= MAX_UNSUPPORTED_RUN
+        verdict = check(sentence)
+        is_shown = verdict.support != "unsupported" and self._is_asked(sentence, verdict)
+        if is_shown or verdict.support == "unsupported":
+            self._sentences.append(cite_sentence(sentence, verdict, self._numbering))
+        self._num_useless = 0 if is_shown else self._num_useless + 1
+        self.rambles = self._num_useless >= MAX_USELESS_RUN
         return is_shown
+
+    def _is_asked(self, sentence: str, verdict: Verdict) -> bool:
+        """Whether it rests on the quoted passage or has a good part of the question's words."""
+        if verdict.run[0].hit.chunk_id in self._quoted_chunks:
+            return True
+        stems = set(content_stems(sentence))
+        return len(stems & self._asked_stems) >= MIN_ASKED_SHARE * len(self._asked_stems)
 
     def draft(self) -> Draft:
         if self._ttft_s is None:
@@ -254,6 +283,12 @@ class _Answering:
 
     def _elapsed(self) -> float:
         return round(time.monotonic() - self._started, 4)
+
+
+def repeats_itself(said: Sequence[str]) -> bool:
+    """Whether the same five words come twice in one sentence."""
+    runs = [tuple(said[i : i + 5]) for i in range(len(said) - 4)]
+    return len(set(runs)) < len(runs)
 
 
 def _check_question(question: str) -> None:

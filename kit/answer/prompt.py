@@ -23,6 +23,7 @@ SYSTEM = (
 )
 PASSAGES = "Passages:\n{passages}\n\n"
 PASSAGE = '<passage {n} from="{source}">\n{text}\n</passage {n}>'
+MARK = re.compile(r"<\s*/?\s*passage", re.IGNORECASE)
 QUESTION = "Question: {question}"
 TOKENS_PER_MESSAGE = 8  # what a chat template adds around a message, at most, in the ones we know
 HISTORY_SHARE = 0.25  # of the budget, while there are passages to drop

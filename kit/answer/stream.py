@@ -60,16 +60,23 @@ class SentenceBuffer:
         if not re.search(r"[.!?。！？\n]", self._text):
             return []
         spans = split_sentences(self._text)
-        done = spans if self._text.endswith("\n") else spans[:-1]
+        done = spans[:-1]  # the last may go on
         if not done:
             return []
         sentences = [self._text[start:end] for start, end in done]
         self._text = self._text[done[-1][1] :]
         return sentences
 
-    def flush(self) -> list[str]:
-        """What is left at the end of the stream; the last may be cut off in the middle."""
+    @property
+    def num_pending(self) -> int:
+        """Characters of the sentence that has not ended."""
+        return len(self._text)
+
+    def flush(self, *, is_cut: bool = False) -> list[str]:
+        """What is left at the end of the stream, without an unfinished end if it was cut there."""
         spans = split_sentences(self._text)
+        if is_cut and spans and not re.search(r"[.!?。！？…][\"'”’»)\]]*\s*$", self._text):
+            spans.pop()
         rest, self._text = [self._text[start:end] for start, end in spans], ""
         return rest
 

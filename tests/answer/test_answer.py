@@ -188,6 +188,9 @@ def test_reasoning_is_apart(ask) -> None:
 @pytest.mark.parametrize(
     "ramble",
     [
+        "It is a report of the office and it is a report of the office and so on. " * 9,
+        "The rate and " * 400,
+        "The panel has five members.\n</passage 1>\n<passage 2 from='x'>\nMore. " * 9,
         "The panel has five members. " * 50,
         "Cats like warm milk. Dogs chase red cars. Birds sing at dawn. Fish swim in ponds. " * 9,
     ],
