@@ -50,6 +50,7 @@ BATCH_ROWS = 1000
 SCAN_ROWS = 20_000  # so many vectors are scanned exactly while the index is not there
 SPARE_CANDIDATES = 16  # asked for beyond `limit`: some may just have been removed
 RETRY_AFTER_S = 60.0  # after one rebuild, before the next
+CLOSE_TIMEOUT_S = 30.0  # a query that takes longer hangs, and is left behind
 NUM_PROBES = 64
 MIN_PROBES_FOUND = 0.9  # of the sampled vectors find themselves, or a twin; a whole index: all
 SAME_COSINE = 0.999
@@ -132,7 +133,8 @@ class VectorIndex:
                 found = self._rows.score(vector, candidates, collection_ids)
             except DamagedIndex as problem:
                 log.warning("a search in the dense index failed: %s", problem)
-                self._is_suspect = self._store is store  # not: closed or replaced meanwhile
+                if self._store is store:  # not closed or replaced meanwhile
+                    self._is_suspect = True
         if len(found) < limit:
             found = self._rows.scan(vector, collection_ids, max_rows=SCAN_ROWS) or found
         return found[:limit]
@@ -256,9 +258,16 @@ class VectorIndex:
 
 
 class _Store:
-    """Chroma's collection; every failure of Chroma is DamagedIndex. Chunk ids are its ids."""
+    """Chroma's collection; every failure of Chroma is DamagedIndex. Chunk ids are its ids.
+
+    Queries of other threads are let finish before it is closed: one that still ran would keep
+    files open in a folder that is being deleted.
+    """
 
     def __init__(self, folder: Path, *, is_new: bool) -> None:
+        self._guard = threading.Condition()
+        self._num_queries = 0
+        self._is_closed = False
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _chroma_failures():
             import chromadb
@@ -298,7 +307,7 @@ class _Store:
         where = None
         if collection_ids is not None:
             where = {"collection_id": {"$in": [int(number) for number in collection_ids]}}
-        with _chroma_failures():
+        with self._querying(), _chroma_failures():
             found = self._collection.query(
                 query_embeddings=vector[None, :],
                 n_results=limit,
@@ -323,8 +332,24 @@ class _Store:
             return dict(zip(map(int, found["ids"]), found["embeddings"], strict=True))
 
     def close(self) -> None:
+        with self._guard:
+            self._is_closed = True
+            self._guard.wait_for(lambda: self._num_queries == 0, timeout=CLOSE_TIMEOUT_S)
         with _chroma_failures():
             self._client.close()
+
+    @contextlib.contextmanager
+    def _querying(self) -> Iterator[None]:
+        with self._guard:
+            if self._is_closed:
+                raise DamagedIndex("it was closed")
+            self._num_queries += 1
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._num_queries -= 1
+                self._guard.notify_all()
 
 
 @contextlib.contextmanager

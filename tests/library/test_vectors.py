@@ -321,17 +321,48 @@ def test_searches_go_on_while_another_thread_rebuilds(
         mine.close()
         database.close()
 
-    asker = threading.Thread(target=ask)
+    asker = threading.Thread(target=ask, daemon=True)
     asker.start()
-    for turn in range(4):
-        add_document(database, f"d{turn}", unit_rows(20, seed=10 + turn), collection=1)
-        index._no_rebuild_before = 0.0
-        index._is_suspect = turn % 2 == 1
-        index.follow()
-    stop.set()
-    asker.join()
+    try:
+        for turn in range(4):
+            add_document(database, f"d{turn}", unit_rows(20, seed=10 + turn), collection=1)
+            index._no_rebuild_before = 0.0
+            index._is_suspect = turn % 2 == 1
+            index.follow()
+    finally:
+        stop.set()
+        asker.join()
     assert not wrong
     assert_whole(index, database, (1, 2))
+
+
+def test_a_query_ends_before_its_store_is_closed(index: VectorIndex, database: Database) -> None:
+    """Closing waits for a search that is under way: it would find its files being deleted."""
+    add_document(database, "a", unit_rows(10))
+    index.follow()
+    store, begun, go_on, order = index._store, threading.Event(), threading.Event(), []
+    assert store is not None
+    real = store._collection.query
+
+    def slow(**arguments: object) -> object:
+        begun.set()
+        go_on.wait(10)
+        order.append("queried")
+        return real(**arguments)
+
+    store._collection.query = slow
+    asking = threading.Thread(target=store.query, args=(unit_rows(1)[0], None, 3))
+    closing = threading.Thread(target=lambda: (store.close(), order.append("closed")))
+    asking.start()
+    begun.wait(10)
+    closing.start()
+    closing.join(0.2)
+    assert closing.is_alive()
+    go_on.set()
+    asking.join()
+    closing.join()
+    assert order == ["queried", "closed"]
+    index._store = None
 
 
 # One owner ------------------------------------------------------------------------------------
@@ -570,15 +601,16 @@ def test_a_cleared_log_is_no_damage(
     assert not was_rebuilt(caplog)
 
 
-def test_a_gap_in_the_log_is_not_stepped_over(home: Path, built: Database) -> None:
+def test_a_gap_in_the_log_is_not_stepped_over(index: VectorIndex, database: Database) -> None:
     """Entries that are missing from the log lead to a rebuild, not to a silent hole."""
-    add_document(built, "c", unit_rows(10, seed=7), collection=3)
-    with built.write() as connection:
-        connection.execute("DELETE FROM index_log WHERE seq = ?", (NUM_ROWS + 1,))
-    index = open_index(home, built)
-    assert index.follow() == NUM_ROWS + 10
-    assert_whole(index, built, (1, 2, 3))
-    index.close()
+    add_document(database, "a", unit_rows(20))
+    index.follow()
+    index._no_rebuild_before = 0.0
+    add_document(database, "b", unit_rows(10, seed=7))
+    with database.write() as connection:
+        connection.execute("DELETE FROM index_log WHERE seq = 21")
+    assert index.follow() == 30
+    assert_whole(index, database, (1,))
 
 
 def test_importing_the_module_does_not_import_chroma() -> None:
