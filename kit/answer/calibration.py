@@ -22,9 +22,10 @@ class Weights:
 # Which sentence to quote: listwise logistic regression on XQuAD en (594 questions, 5 folds by
 # article): the sentence holding the answer comes first in 0.84 of the questions (cosine alone
 # 0.71, coverage alone 0.78; without an embedder 0.80).
-SELECT = Weights(0.0, 6.5, 0.0, 6.6, 3.0, 0.0, 0.0, 1.0)
-SELECT_LEXICAL = Weights(0.0, 7.4, 0.0, 0.0, 3.0, 0.0, 4.0, 1.0)
+SELECT = Weights(0.0, 6.5, 1.0, 6.6, 3.0, 0.0, 0.0, 1.0)
+SELECT_LEXICAL = Weights(0.0, 7.4, 1.0, 0.0, 3.0, 0.0, 4.0, 1.0)
 
+ASKING_SHARE = 0.3  # of a word that names the kind of answer: 'large' in 'how large'
 EARLIER_SHARE = 0.4  # of a word that only the question before a follow-up has
 CONTEXT_SHARE = 0.65  # of a word that only the heading or the name of the document has
 
@@ -32,7 +33,7 @@ CONTEXT_SHARE = 0.65  # of a word that only the heading or the name of the docum
 ANSWERED = Weights(-10.6, 2.3, 3.6, 6.0, 4.0, -1.2, 0.8)
 ANSWERED_LEXICAL = Weights(-10.2, 3.4, 3.2, 0.0, 5.0, -1.2, 2.6)
 MIN_ANSWERED = 0.5
-MIN_ANSWERED_LEXICAL = 0.55
+MIN_ANSWERED_LEXICAL = 0.6
 
 # Embedding models whose cosines were measured; another one's are used to rank, not to decide.
 MEASURED_MODELS = frozenset({"all-minilm-l6-v2"})

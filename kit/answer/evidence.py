@@ -16,6 +16,7 @@ import numpy as np
 from kit.answer.calibration import (
     ANSWERED,
     ANSWERED_LEXICAL,
+    ASKING_SHARE,
     CONTEXT_SHARE,
     EARLIER_SHARE,
     MEASURED_MODELS,
@@ -197,7 +198,9 @@ def question_weights(asked: Question, units: Sequence[Unit]) -> dict[str, float]
     """How much each telling word of the question counts."""
     known, unseen = rarity(units), unseen_rarity(units)
     return {
-        stem: known.get(stem, unseen) * (EARLIER_SHARE if stem in asked.earlier else 1.0)
+        stem: known.get(stem, unseen)
+        * (EARLIER_SHARE if stem in asked.earlier else 1.0)
+        * (ASKING_SHARE if stem in asked.asking else 1.0)
         for stem in asked.stems
     }
 

@@ -76,6 +76,16 @@ _CONTACTS = {
     "email": re.compile(r"\w@\w"),
     "link": re.compile(r"https?://|\bwww\.|\b[a-z-]+\.(?:org|com|net|edu|int|ac|gov|example)\b"),
 }
+_HOW = re.compile(
+    r"\bhow (large|long|far|big|high|old|tall|often|soon|early|late|wide|deep|heavy)\b"
+)
+_ASKING: dict[Kind, frozenset[str]] = {
+    "money": frozenset(content_stems("cost amount money sum pay paid")),
+    "number": frozenset(content_stems("number share percentage amount proportion")),
+    "time": frozenset(content_stems("date day days time year month")),
+    "phone": frozenset(content_stems("number")),
+    "place": frozenset(content_stems("place")),
+}
 _COUNTED = re.compile(r"\bhow many\b")
 _FREE = re.compile(r"\b(?:free|no (?:charge|fee|cost)|nothing)\b", re.IGNORECASE)
 _MEASURE = re.compile(
@@ -115,6 +125,8 @@ class Question:
     text: str
     stems: tuple[str, ...]
     earlier: frozenset[str]
+    asking: frozenset[str]
+    """Those that only name the kind of answer: 'large' in 'how large', 'cost' of a sum."""
     facts: Facts
     kind: Kind
 
@@ -124,8 +136,9 @@ def read_question(text: str) -> Question:
     before, _, last = text.strip().rpartition("\n")
     stems = tuple(dict.fromkeys(content_stems(text)))
     earlier = frozenset(stems) - set(content_stems(last))
-    kind = kind_of(last)
-    return Question(text, stems, earlier, facts(text), kind if kind != "any" else kind_of(before))
+    kind = kind_of(last) if kind_of(last) != "any" else kind_of(before)
+    asking = {stem(word) for word in _HOW.findall(text.lower())} | _ASKING.get(kind, frozenset())
+    return Question(text, stems, earlier, frozenset(stems) & asking, facts(text), kind)
 
 
 def kind_of(text: str) -> Kind:
