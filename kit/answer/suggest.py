@@ -1,6 +1,6 @@
-"""Questions to begin with, made from the headings of the documents that are there.
+"""Questions to begin with, made from the headings and sentences of the documents that are there.
 
-Knows no model. Invariant: every suggestion names a document that this reader may see.
+Knows no model. Invariant: every suggestion comes from a document that this reader may see.
 """
 
 from __future__ import annotations
@@ -9,12 +9,20 @@ import re
 from collections.abc import Sequence
 from typing import Protocol
 
+from kit.answer.sentences import sentence_texts
 from kit.answer.words import content_stems
 from kit.library.documents import DocumentRecord, ParsedDocument, Section
 
 MAX_SUGGESTIONS = 4
 MAX_DOCUMENTS = 12  # read for suggestions, latest first
 MIN_SECTION_CHARS = 120  # a heading with less below it is not worth a question
+MAX_READ_CHARS = 40_000  # of a document, for a sentence that makes a question
+_THING = r"[Tt]he (?P<thing>[a-z][\w -]{4,70}?)(?: \([^)]*\)(?P<rest> [\w -]{2,60}?)?)?"
+_AMOUNT = re.compile(_THING + r" (?P<verb>is|are) (?:(?:at (?:most|least)|about) )?[R$€£]?\d")
+_DAY = re.compile(
+    _THING + r" (?P<verb>meet|close|open|begin|start|end)s (?:on|at|in) (?:the )?(?=[A-Z\d]|first|"
+    r"second|third|fourth|last)"
+)
 _DULL = frozenset(
     content_stems(
         "contents introduction overview background scope purpose definitions references appendix"
@@ -45,7 +53,34 @@ def suggested_questions(library: Reads, reader: str, *, limit: int = MAX_SUGGEST
 
 
 def suggest(record: DocumentRecord, parsed: ParsedDocument) -> str | None:
-    """A question that this document answers, or None if it has no telling heading."""
+    """A question that this document answers, or None if it offers none.
+
+    A question that is a heading of its own comes first, then one turned from a sentence that
+    states a sum or a day, then one about its longest part with a telling heading.
+    """
+    asked = (_asked(section) for section in parsed.sections)
+    stated = (turn(text) for text in sentence_texts(parsed.text[:MAX_READ_CHARS]))
+    found = next((q for q in (*asked, *stated) if q is not None), None)
+    return found or _about(record, parsed)
+
+
+def turn(sentence: str) -> str | None:
+    """'The fee is R5 a day.' as 'What is the fee?'; 'The panel meets on Friday.' as 'When …?'."""
+    plain = " ".join(sentence.split())
+    if match := _AMOUNT.match(plain):
+        return f"What {match['verb']} the {match['thing']}{match['rest'] or ''}?"
+    if match := _DAY.match(plain):
+        return f"When does the {match['thing']}{match['rest'] or ''} {match['verb']}?"
+    return None
+
+
+def _asked(section: Section) -> str | None:
+    label = section.label.split(">")[-1].strip()
+    is_good = label.endswith("?") and 4 <= len(label.split()) <= 14
+    return label if section.kind == "heading" and is_good else None
+
+
+def _about(record: DocumentRecord, parsed: ParsedDocument) -> str | None:
     title = plain_title(record, parsed)
     told = set(content_stems(title))
     best = max(
@@ -53,9 +88,7 @@ def suggest(record: DocumentRecord, parsed: ParsedDocument) -> str | None:
         key=lambda section: section.end - section.start,
         default=None,
     )
-    if best is None:
-        return None
-    return f"What does {_quoted(title)} say about {_topic(best)}?"
+    return None if best is None else f"What does “{title}” say about {_topic(best)}?"
 
 
 def plain_title(record: DocumentRecord, parsed: ParsedDocument) -> str:
@@ -78,7 +111,3 @@ def _tells(section: Section, told: set[str]) -> bool:
     is_short = 0 < len(_topic(section).split()) <= 6
     has_text = section.end - section.start >= MIN_SECTION_CHARS
     return section.kind == "heading" and is_short and has_text and bool(stems - told - _DULL)
-
-
-def _quoted(title: str) -> str:
-    return f"“{title}”"

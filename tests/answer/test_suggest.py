@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from kit.answer.suggest import suggested_questions
+import pytest
+
+from kit.answer.suggest import suggested_questions, turn
 from kit.library.documents import DocumentRecord, ParsedDocument, Section
 
 
@@ -58,3 +60,27 @@ def test_only_indexed_documents_and_few_questions() -> None:
 def test_nothing_telling_nothing_suggested() -> None:
     """Headings that say nothing make no question."""
     assert suggested_questions(Library(record(1), labels=("Contents", "3")), "local") == []
+
+
+def test_a_question_that_the_document_asks_itself_comes_first() -> None:
+    """A heading that is a question is the suggestion."""
+    library = Library(record(1), labels=("FAQ > Who signs my application?", "FAQ > Boats"))
+    assert suggested_questions(library, "local") == ["Who signs my application?"]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "question"),
+    [
+        ("The daily allowance (per diem) is R585.", "What is the daily allowance?"),
+        (
+            "The ethics committee meets on the first Tuesday.",
+            "When does the ethics committee meet?",
+        ),
+        ("The mooring fees are at most R40 a week.", "What are the mooring fees?"),
+        ("The office is large.", None),
+        ("It is 5.", None),
+    ],
+)
+def test_a_sentence_with_a_sum_or_a_day_becomes_its_question(sentence, question) -> None:
+    """What a sentence states is asked for in good grammar, or not at all."""
+    assert turn(sentence) == question
