@@ -33,6 +33,8 @@ from tests.library.vector_home import (
     vectors_in,
 )
 
+pytestmark = pytest.mark.e2e  # the real Chroma
+
 NUM_ROWS = 2_100  # Chroma writes its HNSW files from 1,000 rows on
 
 

@@ -17,6 +17,8 @@ from kit.supply.catalog import ModelCard, ModelFile
 from kit.supply.fetch import parse_source, pull
 from kit.supply.store import RECORD, find_damage, list_installed, model_folder, remove_model
 
+pytestmark = pytest.mark.e2e  # the real pip
+
 CONTENT = {"a.bin": b"weights " * 9000, "1_Pooling/config.json": b"{}"}
 
 
