@@ -28,6 +28,8 @@ class Selection:
     """The files that a person's paths stand for: (path, name in the library)."""
 
     files: list[tuple[Path, str]] = field(default_factory=list)
+    refused: list[Result] = field(default_factory=list)  # folders that cannot be opened
+    skipped: list[str] = field(default_factory=list)  # why, in words
     num_hidden: int = 0
 
 
@@ -63,6 +65,8 @@ def add(
     """Add files and folders; ends when each has been read, or says why not."""
     settings = load_config(home=home)
     selection = select(paths)
+    for reason in selection.skipped:
+        say(f"note: {reason}")
     with open_kit(settings, say) as kit:
         added, refused = store(kit, selection, collection)
         code = read_and_report(
@@ -85,10 +89,10 @@ def select(paths: Sequence[Path]) -> Selection:
     for path in paths:
         if path.is_dir():
             for file in _walk(path, selection):
-                selection.files.append((file, file.relative_to(path).as_posix()))
+                selection.files.append((file, _shown(file.relative_to(path).as_posix())))
         else:
-            selection.files.append((path, path.name))
-    if not selection.files:
+            selection.files.append((path, _shown(path.name)))
+    if not selection.files and not selection.refused:
         raise UsageError(
             "there are no files to add", hint=f"looked in: {', '.join(map(str, paths))}"
         )
@@ -96,13 +100,31 @@ def select(paths: Sequence[Path]) -> Selection:
 
 
 def _walk(folder: Path, selection: Selection) -> Iterator[Path]:
-    for parent, folders, files in os.walk(folder):
+    def refuse(problem: OSError) -> None:
+        reason = f"the folder cannot be opened: {problem.strerror}"
+        selection.refused.append(Result(_shown(str(problem.filename)), "refused", error=reason))
+
+    for parent, folders, files in os.walk(folder, onerror=refuse):
         hidden = [name for name in (*folders, *files) if name.startswith(".")]
         selection.num_hidden += len(hidden)
         folders[:] = sorted(name for name in folders if name not in hidden)
-        for name in sorted(files):
-            if name not in hidden and (path := Path(parent, name)).is_file():
+        for path in (Path(parent, name) for name in folders):
+            if path.is_symlink():
+                _skip(selection, path, "a link to a folder, which is not followed")
+        for path in (Path(parent, name) for name in sorted(files) if name not in hidden):
+            if path.is_file():
                 yield path
+            else:
+                _skip(selection, path, "a link to nothing" if path.is_symlink() else "no file")
+
+
+def _skip(selection: Selection, path: Path, what: str) -> None:
+    selection.skipped.append(f"{_shown(str(path))} is skipped: it is {what}")
+
+
+def _shown(name: str) -> str:
+    """A name of the file system as text: bytes that are no UTF-8 show as a replacement mark."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def store(
@@ -113,11 +135,13 @@ def store(
     Raises: DiskFull and other errors of the machine, which would meet every further file too.
     """
     added: list[DocumentRecord] = []
-    refused: list[Result] = []
+    refused = list(selection.refused)
     with meter() as shown:
         for number, (path, name) in enumerate(selection.files, start=1):
             shown.show("storing", number, len(selection.files))
             try:
+                if not path.is_file():  # a pipe or device may never end
+                    raise DocumentRefused("it is no regular file", hint="save it as a file first")
                 with path.open("rb") as stream:
                     added.append(kit.add(stream, name, collection))
             except MachineError as problem:
@@ -209,4 +233,5 @@ def _print(results: Sequence[Result]) -> None:
 
 
 def _remarks(result: Result) -> list[str | None]:
-    return [result.error, result.hint if result.is_bad else None, *result.notes]
+    notes = (note for note in result.notes if note != result.error)
+    return [result.error, result.hint if result.is_bad else None, *notes]

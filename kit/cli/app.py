@@ -6,6 +6,7 @@ and a bug of ours is written to a file that is named.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import os
@@ -84,6 +85,10 @@ def run(arguments: Sequence[str]) -> int:
         return stop.code if isinstance(stop.code, int) else 1
     except OSError as problem:
         return _tell(_from_os(problem), is_json)
+    except UnicodeEncodeError as problem:
+        if not any("\udc80" <= letter <= "\udcff" for letter in problem.object):
+            return _tell_bug(problem, is_json)
+        return _tell(_not_text(), is_json)
     except Exception as problem:  # noqa: BLE001 - the last place: a bug must not show a traceback
         return _tell_bug(problem, is_json)
     return result if isinstance(result, int) else 0
@@ -92,7 +97,8 @@ def run(arguments: Sequence[str]) -> int:
 def _tell(problem: KitError, is_json: bool) -> int:
     print("\n".join(problem.lines()), file=sys.stderr)
     if is_json:
-        print(json.dumps({"error": problem.as_dict()}, ensure_ascii=False, indent=2))
+        with contextlib.suppress(OSError):  # stdout itself may be what is full or gone
+            print(json.dumps({"error": problem.as_dict()}, ensure_ascii=False, indent=2))
     return problem.exit_code
 
 
@@ -119,6 +125,14 @@ def _from_os(problem: OSError) -> KitError:
     where = f"{problem.filename}: " if problem.filename else ""
     return MachineError(
         f"{where}{problem.strerror or problem}", hint="check the path and the rights of this user"
+    )
+
+
+def _not_text() -> KitError:
+    """Bytes of the command line that are no UTF-8 came through as lone surrogates."""
+    return UsageError(
+        "the command line holds bytes that are no UTF-8 text",
+        hint="set a UTF-8 locale, such as LC_ALL=C.UTF-8, and type it again",
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kit.cli import options
-from kit.cli.output import emit, plain, say
+from kit.cli.output import emit, plain, require_words, say
 from kit.cli.session import open_kit
 from kit.config import load_config
 from kit.errors import EngineError, KitError
@@ -31,6 +31,7 @@ def ask(
     """Answer one question from your documents, with the passages that say so."""
     from kit.answer.events import answer_to_json
 
+    require_words(question, "the question", "write what you want to know")
     with open_kit(load_config(home=home), say) as kit:
         answer = show_answer(kit.ask(question, collection=collection), is_live=not is_json)
     if is_json:
@@ -147,10 +148,11 @@ def print_answer(answer: Answer) -> None:
     for notice in answer.notices:
         say(f"note: {notice}")
     for citation in answer.citations:
-        place = f", {citation.place}" if citation.place else ""
+        place = f", {plain(citation.place)}" if citation.place else ""
         print(f"\n[{citation.n}] {plain(citation.document)}{place}")
         print(f"    {plain(' '.join(citation.text.split()))}")
     if answer.closest:
         print("\nThe passages that came closest:")
         for citation in answer.closest:
-            print(f"  - {plain(citation.document)}, {citation.place}")
+            place = f", {plain(citation.place)}" if citation.place else ""
+            print(f"  - {plain(citation.document)}{place}")

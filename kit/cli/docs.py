@@ -11,7 +11,7 @@ import typer
 
 from kit.cli import options
 from kit.cli.add import add
-from kit.cli.output import emit, plain, say, table
+from kit.cli.output import emit, plain, require_words, say, table
 from kit.cli.session import BUSY_STATES, find_document, open_kit
 from kit.config import load_config
 
@@ -68,6 +68,7 @@ def search(
     is_json: options.JsonOption = False,
 ) -> None:
     """Find passages, without the language model."""
+    require_words(query, "the query", "write what to look for")
     with open_kit(load_config(home=home), say) as kit:
         found = kit.search(query, top_k=top_k, collection=collection)
         notices = [*found.notices, *(() if found.hits else _unread(kit))]
@@ -79,7 +80,8 @@ def search(
     if not found.hits:
         say("nothing found")
     for hit in found.hits:
-        print(f"{hit.rank}. {plain(hit.document)}, {plain(hit.place)}  (score {hit.score:.3f})")
+        place = f", {plain(hit.place)}" if hit.place else ""
+        print(f"{hit.rank}. {plain(hit.document)}{place}  (score {hit.score:.3f})")
         print(f"   {plain(' '.join(hit.text.split()))}\n")
 
 

@@ -13,7 +13,10 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from kit.errors import UsageError
+
 LINE_EVERY_S = 5.0
+MAX_PADDED = 60  # one very long name must not push every other line's last column off the screen
 
 
 def emit(document: Any) -> None:
@@ -24,6 +27,12 @@ def emit(document: Any) -> None:
 def say(text: str) -> None:
     """A line of status for people."""
     print(text, file=sys.stderr, flush=True)
+
+
+def require_words(text: str, what: str, hint: str) -> None:
+    """Raises: UsageError if nothing was typed, before any kit is opened for it."""
+    if not text.strip():
+        raise UsageError(f"{what} is empty", hint=hint)
 
 
 def plain(text: str) -> str:
@@ -38,7 +47,9 @@ def plain(text: str) -> str:
 def table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> None:
     """Aligned columns on stdout, never cut or wrapped, so that they can be piped; None is '-'."""
     cells = [[_cell(value) for value in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(headers, *cells, strict=True)]
+    widths = [
+        min(max(map(len, column)), MAX_PADDED) for column in zip(headers, *cells, strict=True)
+    ]
     for row in [list(headers), *cells]:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         print(line.rstrip())

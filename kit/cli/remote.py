@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Any
 
+import h11
 import httpx
 
 from kit.answer.events import (
@@ -27,7 +28,7 @@ from kit.answer.events import (
     answer_from_json,
 )
 from kit.cli.session import BUSY_STATES, Found, error_from_json
-from kit.errors import EngineUnavailable, KitError, MachineError
+from kit.errors import DocumentRefused, EngineUnavailable, KitError, MachineError
 from kit.library.documents import DocumentRecord, Hit
 from kit.ops.ports import trust_only
 
@@ -60,9 +61,14 @@ class RemoteKit:
         self._client.close()
 
     def add(self, stream: IO[bytes], name: str, collection: str) -> DocumentRecord:
-        answer = self._json(
-            "POST", "/documents", files={"file": (name, stream)}, data={"collection": collection}
-        )
+        files, data = {"file": (name, stream)}, {"collection": collection}
+        try:
+            answer = self._json("POST", "/documents", files=files, data=data)
+        except h11.LocalProtocolError:  # more or fewer bytes than its size said
+            raise DocumentRefused(
+                "the file changed while it was sent",
+                hint="add it again when nothing writes to it, or add a copy",
+            ) from None
         for refused in answer.get("problems", []):
             raise error_from_json(refused["error"])
         return document_from_json(answer["documents"][0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,6 +87,60 @@ def test_a_missing_path_adds_nothing(run_kit: RunKit, kit: FakeKit, folder: Path
 def test_a_folder_of_nothing_is_said_to_be(run_kit: RunKit, kit: FakeKit, tmp_path: Path) -> None:
     """A folder without files is an error, not a silent success."""
     assert run_kit("docs", "add", str(tmp_path)).code == UsageError.exit_code
+
+
+def test_odd_names_and_no_files_in_a_folder(
+    run_kit: RunKit, kit: FakeKit, folder: Path, tmp_path: Path
+) -> None:
+    """A name that is no UTF-8 is shown with a mark; links to folders and pipes are told."""
+    (folder / os.fsdecode(b"caf\xe9.txt")).write_text("coffee")
+    (folder / "again").symlink_to(folder)
+    (folder / "gone.txt").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(folder / "pipe.txt")
+    result = run_kit("docs", "add", str(folder))
+    assert "caf\ufffd.txt" in {record.name for record in kit.documents()}
+    assert f"note: {folder}/again is skipped: it is a link to a folder" in result.err
+    assert f"note: {folder}/gone.txt is skipped: it is a link to nothing" in result.err
+    assert f"note: {folder}/pipe.txt is skipped" in result.err
+
+
+def test_a_pipe_is_refused_without_waiting_for_it(
+    run_kit: RunKit, kit: FakeKit, tmp_path: Path
+) -> None:
+    """What is no regular file, like a pipe that nobody writes to, is refused at once."""
+    os.mkfifo(tmp_path / "pipe.txt")
+    result = run_kit("docs", "add", str(tmp_path / "pipe.txt"))
+    assert result.code == DocumentRefused.exit_code
+    assert "it is no regular file; save it as a file first" in result.out
+
+
+def test_a_folder_that_cannot_be_opened_is_refused(
+    run_kit: RunKit, kit: FakeKit, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder inside the folder without the right to open it is named, not passed over."""
+    scandir = os.scandir
+
+    def guarded(path: str) -> Iterator[os.DirEntry[str]]:
+        if Path(path).name == "2025":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    result = run_kit("docs", "add", str(folder))
+    assert result.code == DocumentRefused.exit_code
+    assert "2025  the folder cannot be opened: Permission denied" in result.out
+    assert "policy.md" in result.out
+
+
+def test_one_long_name_leaves_the_other_lines_readable(
+    run_kit: RunKit, kit: FakeKit, tmp_path: Path
+) -> None:
+    """The reason stands beside the name, however long another document's name is."""
+    (tmp_path / ("n" * 250)).write_text("text")
+    (tmp_path / "empty.txt").write_text("")
+    result = run_kit("docs", "add", str(tmp_path))
+    [line] = [line for line in result.out.splitlines() if "empty.txt" in line]
+    assert line.index("the file is empty") < 120
 
 
 def test_a_full_disk_ends_it_and_names_the_file(

@@ -77,6 +77,13 @@ def test_a_wrong_value_is_one_line(run_kit: RunKit, arguments: tuple[str, ...]) 
     assert "--help" in result.err
 
 
+@pytest.mark.parametrize("words", ["", "  ", "\n"])
+def test_nothing_to_ask_or_look_for_is_said_so(run_kit: RunKit, words: str) -> None:
+    """An empty question or query is a usage error in words, before anything is started for it."""
+    assert run_kit("ask", words).err.startswith("error: the question is empty\nhint: ")
+    assert run_kit("docs", "search", words).err.startswith("error: the query is empty\nhint: ")
+
+
 def test_errors_are_json_with_json(run_kit: RunKit) -> None:
     """With --json an error is one JSON document on stdout, and the words stay on stderr."""
     result = run_kit("model", "show", "qwen3-8", "--json")
@@ -136,6 +143,35 @@ def main_result(code: int) -> object:
     from tests.cli.conftest import Result
 
     return Result(code, "", "")
+
+
+@pytest.mark.parametrize(("closing", "code"), [(">&-", 0), ("2>&-", 0), (">/dev/full", 4)])
+@pytest.mark.parametrize("flag", ["", "--json"])
+def test_a_stdout_that_takes_nothing_shows_no_traceback(
+    home: Path, closing: str, code: int, flag: str
+) -> None:
+    """stdout or stderr closed, or on a full disk: the exit code says it, no traceback does."""
+    if "full" in closing and not Path("/dev/full").exists():
+        pytest.skip("/dev/full is Linux's")
+    kit = f"{sys.executable} -c 'from kit.cli.main import main; main()' --home '{home}'"
+    ended = subprocess.run(
+        ["sh", "-c", f"{kit} config {flag} {closing}"], capture_output=True, text=True, check=False
+    )
+    assert "Traceback" not in ended.stderr + ended.stdout
+    assert "bug in the kit" not in ended.stderr
+    assert ended.returncode == code
+
+
+def test_bytes_that_are_no_text_are_no_bug(
+    run_kit: RunKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A question typed in another encoding is a usage error; any other encoding failure is ours."""
+    failing(monkeypatch, UnicodeEncodeError("utf-8", "caf\udce9", 3, 4, "surrogates not allowed"))
+    assert run_kit("config").code == 2
+    failing(monkeypatch, UnicodeEncodeError("ascii", "caf\xe9", 3, 4, "not in range"))
+    result = run_kit("config")
+    assert result.code == BUG_EXIT_CODE
+    Path(result.err.split("the details are in ")[1].split(";")[0]).unlink()
 
 
 @pytest.mark.parametrize("after_s", [0.0, 0.02, 0.05, 0.1, 0.2])
@@ -216,12 +252,14 @@ def test_every_command_speaks_json() -> None:
 
 
 def test_tables_keep_their_words(capsys: pytest.CaptureFixture[str]) -> None:
-    """A table is aligned, never cut, and an absent value is a dash."""
+    """A table is aligned, never cut, and an absent value is a dash; one very long value moves
+    only its own line.
+    """
     output.table([("a" * 200, None), ("b", "two\nlines")], ("NAME", "WHAT"))
     lines = capsys.readouterr().out.splitlines()
     assert lines[1] == "a" * 200 + "  -"
     assert lines[2].split() == ["b", "two", "lines"]
-    assert lines[0].index("WHAT") == lines[1].index("-") == 202
+    assert lines[0].index("WHAT") == lines[2].index("two") == output.MAX_PADDED + 2
 
 
 def test_progress_goes_to_stderr(

@@ -308,6 +308,25 @@ def test_errors_are_of_the_same_class_and_words(kit: Kit) -> None:
         list(kit.ask("x", collection=None, conversation_id="absent"))
 
 
+def test_a_file_that_grows_while_it_is_sent_is_refused(
+    home: Path, engine: FakeEngine, tmp_path: Path
+) -> None:
+    """A log that is being written to is refused in words; nothing of it is stored."""
+    (tmp_path / "log.txt").write_text("first")
+
+    class Growing(io.FileIO):
+        def read(self, size: int | None = -1) -> bytes:
+            with (tmp_path / "log.txt").open("a") as out:
+                out.write("more" * (1 if self.tell() < 1000 else 0))
+            return super().read(size)
+
+    with serving(home, engine) as url, closing(RemoteKit(url, TOKEN)) as remote:
+        stream = Growing(tmp_path / "log.txt")
+        with stream, pytest.raises(DocumentRefused, match="changed while it was sent"):
+            remote.add(stream, "log.txt", "office")
+        assert remote.documents() == []
+
+
 def test_status_says_whether_it_runs(kit: Kit) -> None:
     """Status knows whether the kit runs and how many documents there are."""
     add(kit)

@@ -55,6 +55,12 @@ async def test_several_files_at_once(local: Browser) -> None:
     assert [d["name"] for d in sent.json()["documents"]] == ["0.md", "1.md"]
 
 
+async def test_quotes_in_a_name_arrive(local: Browser) -> None:
+    """A quote in a file's name is a quote in the library, though senders write it as %22."""
+    sent = await local.post("/api/v1/documents", files={"file": ('say "no" 50%.txt', b"No.")})
+    assert [document["name"] for document in sent.json()["documents"]] == ['say "no" 50%.txt']
+
+
 async def test_bad_file_does_not_stop_the_good_one(local: Browser) -> None:
     """Of two files, the one without a proper name is reported by name and the other is stored."""
     parts = [("file", ("..", io.BytesIO(b"x"))), ("file", ("good.md", io.BytesIO(b"y")))]
