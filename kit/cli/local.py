@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import sys
 import time
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 READER = "local"
 ENGINE_START_S = 300.0
-LOCK_WAIT_S = 20.0
+LOCK_POLL_S = 0.5
 
 
 class LocalKit:
@@ -174,19 +175,22 @@ class LocalKit:
         return self._stack.enter_context(asyncio.Runner())
 
     def _own(self) -> None:
-        """Hold the home's lock from here on; another short command is waited for."""
+        """Hold the home's lock from here on. Another command is waited for, however long it reads.
+
+        Raises: AlreadyRunning if a kit has started on this home meanwhile; it does our work.
+        """
         if "_owned" in self.__dict__:
             return
-        deadline = time.monotonic() + LOCK_WAIT_S
-        while True:
+        for attempt in itertools.count():
             try:
                 self._stack.enter_context(own_home(self._config.home))
                 break
             except AlreadyRunning:
-                if find_instance(self._config.home) or time.monotonic() > deadline:
+                if find_instance(self._config.home):
                     raise
-                self._say("another kit command is working on this folder; waiting for it")
-                time.sleep(1)
+                if attempt == 0:
+                    self._say("another kit command works on this folder; waiting for it to finish")
+                time.sleep(LOCK_POLL_S)
         self.__dict__["_owned"] = True
 
     @cached_property

@@ -6,7 +6,7 @@ import io
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -364,18 +364,36 @@ def test_a_kit_that_does_not_answer_is_said_to_be() -> None:
             list(remote.ask("x", collection=None))
 
 
-def test_reading_needs_the_home_to_itself(
-    home: Path, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """While another command reads documents, this one waits, and then says who has the home."""
-    monkeypatch.setattr("kit.cli.local.LOCK_WAIT_S", 0.0)
-    said: list[str] = []
-    local = LocalKit(Config(home=home), said.append, embedder=FakeEmbedder(), engine=engine)
+def test_reading_needs_the_home_to_itself(home: Path, engine: FakeEngine) -> None:
+    """A kit that has started on this home meanwhile is not waited for: it reads what is stored."""
+    local = LocalKit(Config(home=home), lambda _: None, embedder=FakeEmbedder(), engine=engine)
     with closing(local), own_home(home):
+        announce(home, Instance(1, "http://127.0.0.1:9", "", "", TOKEN))
         record = local.add(io.BytesIO(POLICY), "policy.md", "office")
-        with pytest.raises(AlreadyRunning):
+        with pytest.raises(AlreadyRunning, match="already runs"):
             local.read_documents([record.id], lambda _: None)
         assert local.documents()[0].state == "queued"  # stored, and read later
+
+
+def test_another_command_is_waited_for_however_long_it_reads(
+    home: Path, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two commands that read on one home take turns: the second says once that it waits."""
+    said: list[str] = []
+    with ExitStack() as other:
+        other.enter_context(own_home(home))
+        naps: list[float] = []
+
+        def nap(seconds: float) -> None:
+            naps.append(seconds)
+            if len(naps) == 200:  # 100 s of a person's time
+                other.close()
+
+        monkeypatch.setattr("kit.cli.local.time.sleep", nap)
+        local = LocalKit(Config(home=home), said.append, embedder=FakeEmbedder(), engine=engine)
+        with closing(local):
+            assert add(local).state == "indexed"
+    assert said == ["another kit command works on this folder; waiting for it to finish"]
 
 
 def test_without_an_embedding_model_search_goes_by_words(home: Path, engine: FakeEngine) -> None:
