@@ -25,9 +25,9 @@ class Weights:
 #
 #                                   with the embedding model      by words only
 #   office, 44 + 44 questions
-#     false refusals / answers      1 / 5   (AUC 0.990)           3 / 4   (AUC 0.980)
+#     false refusals / answers      1 / 5   (AUC 0.990)           3 / 3   (AUC 0.980)
 #   sample documents, 67 + 23
-#     false refusals / answers      3 / 2                         5 / 4
+#     false refusals / answers      3 / 2                         5 / 2
 #     the quote holds the answer    54                            49
 #   XQuAD en held out, 160 questions, top 5 of 240 paragraphs
 #     false refusals                0.20                          0.28
