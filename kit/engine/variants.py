@@ -142,7 +142,7 @@ def _choose(found: Sequence[Variant]) -> Choice:
                 return Choice(variant, tuple(trials))
     raise MachineError(
         "no build of llama.cpp runs on this CPU",
-        hint="rebuild it on this machine: scripts/up --rebuild-engine",
+        hint="build it on this machine: delete .venv, then run scripts/up",
         problems=[Problem(trial.name, trial.outcome) for trial in trials]
         or [Problem(cpu_name(), "every variant says this CPU lacks something it needs")],
     )

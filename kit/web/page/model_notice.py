@@ -30,7 +30,7 @@ def _advice(card: ModelCard | None) -> str:
         return "A larger model is the real deployment: <code>kit model list</code>"
     verb = "pull" if card.can_pull else "show"
     return (
-        f"A larger model is the real deployment; {escape(card.title)} fits this machine:"
+        f"A larger model is the real deployment; {escape(card.title)} fits this machine's memory:"
         f" <code>kit model {verb} {escape(card.name)}</code>"
     )
 
