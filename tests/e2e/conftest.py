@@ -62,7 +62,7 @@ def ready_models(kit: RunningKit) -> Path:
     return kit.home / "models"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is open, no test can run an event loop of its own
 def browser() -> Iterator[Browser]:
     """Headless Chromium."""
     from playwright.sync_api import sync_playwright

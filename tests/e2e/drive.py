@@ -165,7 +165,8 @@ def wait_until_warm(kit: RunningKit, timeout_s: float = 180) -> None:
         health = kit.health()
         documents = json.loads(kit.get("/api/v1/documents")[1])["documents"]
         busy = [d for d in documents if d["state"] in ("queued", "parsing", "embedding")]
-        return health["engine"] == "ready" and health["worker"] == "ready" and not busy
+        is_ready = all(health[part] == "ready" for part in ("engine", "worker", "index"))
+        return is_ready and _worker_says_ready(kit) and not busy
 
     wait_until(is_warm, timeout_s, "a warm kit")
 
@@ -181,3 +182,12 @@ def _link_or_copy(source: str, destination: str) -> str:
     except OSError:
         shutil.copy2(source, destination)
     return destination
+
+
+def _worker_says_ready(kit: RunningKit) -> bool:
+    """Asked itself: the page's knowledge of a killed worker is up to two seconds old."""
+    try:
+        with urllib.request.urlopen(kit.instance.worker_url + "/health", timeout=5) as answer:
+            return bool(json.loads(answer.read())["ready"])
+    except OSError:
+        return False

@@ -343,7 +343,7 @@ def test_documents_are_loaded_watched_and_removed(
     good, empty = tmp_path / "Émile & Zoë <b>.md", tmp_path / "empty.txt"
     good.write_text("# Kelp\n\nThe kelp survey begins on 3 February 2027 in Hout Bay.\n" * 3)
     empty.write_text("")
-    page.get_by_role("button", name="Documents").click()
+    page.get_by_role("button", name="Documents", exact=True).click()
     page.set_input_files("#drop input[type=file]", [good, empty])
     expect(page.locator("#uploaded li")).to_have_count(2, timeout=20_000)
     row = page.locator("#table tr", has_text="Émile & Zoë")
@@ -412,6 +412,21 @@ def test_on_a_phone_the_menu_folds_and_nothing_overflows(open_page: Any) -> None
 
 
 @pytest.mark.usefixtures("library")
+def test_on_a_phone_the_composer_holds_together(open_page: Any) -> None:
+    """However little is above it, the composer stands at the bottom with its choice of documents
+    inside.
+    """
+    page = open_page(viewport=PHONE, has_touch=True, is_mobile=True)
+    expect(page.locator("#scope .scope")).to_be_visible()
+    for _ in ("a new chat", "a short answer with its evidence"):
+        box, scope = (page.locator(s).bounding_box() for s in ("#composer", "#scope .scope"))
+        assert box["y"] <= scope["y"]
+        assert scope["y"] + scope["height"] <= box["y"] + box["height"]
+        assert PHONE["height"] - 24 <= box["y"] + box["height"] <= PHONE["height"]
+        ask_to_the_end(page, "What is the per diem?")
+
+
+@pytest.mark.usefixtures("library")
 def test_the_page_works_by_keyboard_alone(open_page: Any) -> None:
     """Shift-Enter makes a line, Enter sends, Tab reaches every control, and the focus is seen."""
     page = open_page()
@@ -450,7 +465,7 @@ def test_the_page_works_by_keyboard_alone(open_page: Any) -> None:
 def test_every_control_has_a_name(open_page: Any) -> None:
     """A screen reader has words for each button, field and image."""
     page = open_page()
-    page.get_by_role("button", name="Documents").click()
+    page.get_by_role("button", name="Documents", exact=True).click()
     expect(page.locator("#view-documents h1")).to_be_visible()
     nameless = page.evaluate(
         "[...document.querySelectorAll('#app :is(button, a, input, select, textarea)')]"
