@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -82,7 +82,9 @@ class Ingestor:
             work_folder=self._library.home / "tmp",
         )
         if not parsed.text.strip():
-            self._finish(job, "no_text", *why_no_text(parsed), parsed=parsed)
+            error, hint = why_no_text(parsed)
+            notes = tuple(note for note in parsed.notes if note != error)  # said once
+            self._finish(job, "no_text", error, hint, parsed=replace(parsed, notes=notes))
             return
         self._set_state(job, "embedding")
         chunks = chunk_document(

@@ -158,6 +158,17 @@ def test_blank_says_no_text(library: Library) -> None:
     assert record.hint
 
 
+def test_empty_file_says_so_once(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reason that a file of no bytes is shown with is not repeated as a note."""
+    empty = ParsedDocument(text="", sections=(), notes=("the file is empty",))
+    monkeypatch.setattr(ingest, "parse_in_child", lambda *_, **__: empty)
+    document_id = add(library, "", "empty.txt")
+    run_all(library)
+    record = library.get(document_id, "local")
+    assert (record.state, record.error) == ("no_text", "the file is empty")
+    assert record.notes == ()
+
+
 def test_scan_says_so(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages without any text are said to be a scan, with what to do."""
     scan = ParsedDocument(text="", sections=(), num_pages=3)
