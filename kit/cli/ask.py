@@ -106,13 +106,16 @@ def show_answer(events: Iterable[Event], *, is_live: bool) -> Answer:
     from kit.answer.events import Draft, Finished, Notice, Waiting
 
     live = _Live() if is_live and sys.stdout.isatty() else None
+    told: set[str] = set()
     try:
         with closing(events) as stream:  # type: ignore[type-var]
             for event in stream:
                 if isinstance(event, Finished):
+                    for notice in event.answer.notices:
+                        _note(notice, told)
                     return event.answer
                 if isinstance(event, Notice):
-                    say(f"note: {event.text}")
+                    _note(event.text, told)
                 elif isinstance(event, Waiting) and event.ahead:
                     say(f"waiting: {event.ahead} before this question")
                 elif isinstance(event, Draft) and live:
@@ -121,6 +124,13 @@ def show_answer(events: Iterable[Event], *, is_live: bool) -> Answer:
         if live:
             live.close()
     raise KitError("the answer ended too early", hint="ask again; the reason is in logs/web.log")
+
+
+def _note(text: str, told: set[str]) -> None:
+    """A notice, once: an answer that is finished carries those that came before it."""
+    if text not in told:
+        told.add(text)
+        say(f"note: {text}")
 
 
 class _Live:
@@ -145,8 +155,6 @@ class _Live:
 def print_answer(answer: Answer) -> None:
     """The answer, then each piece of evidence: document, place and the passage itself."""
     print(plain(answer.text))
-    for notice in answer.notices:
-        say(f"note: {notice}")
     for citation in answer.citations:
         place = f", {plain(citation.place)}" if citation.place else ""
         print(f"\n[{citation.n}] {plain(citation.document)}{place}")

@@ -48,12 +48,17 @@ class _LimitedParser(MultiPartParser):
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         self._num_bytes += end - start
         if self._num_bytes > self._max_bytes:
-            raise _FileTooLarge
+            raise _FileTooLarge(self._part_name())
         super().on_part_data(data, start, end)
+
+    def _part_name(self) -> str:
+        file = self._current_part.file
+        shown = sent_name(file.filename or "") if file else ""
+        return "".join(c for c in shown if c.isprintable())[:MAX_NAME_CHARS] or "a file"
 
 
 class _FileTooLarge(Exception):
-    pass
+    """Its text is the name of the file."""
 
 
 @router.post("/api/v1/documents")
@@ -142,12 +147,12 @@ class _parsed:
         try:
             with explain_os_errors(folder):
                 self._form = await parser.parse()
-        except _FileTooLarge:
+        except _FileTooLarge as problem:
             _close_spooled(parser)
             await drain(self._request.receive)
             raise TooLarge(
-                f"a file is larger than {format_bytes(self._max_bytes)}",
-                hint="split it, or let the administrator raise web.max_upload_mb",
+                f"{problem} is larger than {format_bytes(self._max_bytes)}; nothing was added",
+                hint="split it and send the others alone, or have web.max_upload_mb raised",
             ) from None
         except MultiPartException as problem:
             raise UsageError(f"the form cannot be read: {problem.message}") from None

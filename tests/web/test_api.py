@@ -74,10 +74,13 @@ async def test_bad_file_does_not_stop_the_good_one(local: Browser) -> None:
 async def test_file_over_the_limit_is_refused_in_words(
     local: Browser, services: Services, file: Upload, num_bytes: int
 ) -> None:
-    """A file larger than web.max_upload_mb gets 413 with the limit, and leaves nothing behind."""
+    """A file larger than web.max_upload_mb gets 413 with its name and the limit, and leaves nothing
+    behind.
+    """
     sent = await local.post("/api/v1/documents", **file("big.pdf", b"x" * num_bytes))
     assert sent.status_code == 413
-    assert "1.0 MiB" in sent.json()["error"]["message"]
+    words = sent.json()["error"]["message"]
+    assert words == "big.pdf is larger than 1.0 MiB; nothing was added"
     assert (await local.get("/api/v1/documents")).json()["documents"] == []
     assert list((services.config.home / "tmp").iterdir()) == []
 

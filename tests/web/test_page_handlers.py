@@ -306,9 +306,10 @@ def upload(tmp_path: Path) -> Any:
 
 def test_uploads_move_into_the_library(shared: Services, ids: dict[str, str], upload: Any) -> None:
     """Each file is stored for its owner, and nothing of it is left in Gradio's cache."""
-    tab, paths = DocumentsTab(shared), [upload("a.pdf"), upload("b.pdf", b"other")]
+    tab, paths = DocumentsTab(shared), [upload("a.pdf"), upload("say %22b%22.pdf", b"other")]
     drawings = list(tab.upload([str(p) for p in paths], PRIVATE, of(ids["ana"])))
-    assert [d.name for d in shared.library.list(ids["ana"])] == ["a.pdf", "b.pdf"]
+    names = {d.name for d in shared.library.list(ids["ana"])}
+    assert names == {"a.pdf", 'say "b".pdf'}  # %22 is how a browser sends a quote
     assert shared.library.list(ids["ben"]) == []
     assert not any(path.parent.exists() for path in paths)
     assert drawings[-1][0] is None

@@ -23,6 +23,7 @@ from kit.web.page.asked import explained, id_of, toast_html, user_of
 from kit.web.page.lists import documents_html, is_settled, uploaded_html
 from kit.web.page.pieces import sentence_case
 from kit.web.services import Services
+from kit.web.uploads import sent_name
 
 PRIVATE, SHARED = "Only me", "Everyone here"
 PRIVATE_COLLECTION = "My documents"
@@ -108,21 +109,22 @@ class DocumentsTab:
     def _add(self, path: Path, user_id: str, is_private: bool) -> tuple[str, str, str]:
         """(tone, name, what became of the file)."""
         max_bytes = self._services.config.web.max_upload_mb << 20
+        name = sent_name(path.name)
         try:
             with path.open("rb") as stream:
                 record = self._library.add(
                     stream,
-                    path.name,
+                    name,
                     added_by=user_id,
                     collection=PRIVATE_COLLECTION if is_private else "library",
                     is_private=is_private,
                     max_bytes=max_bytes,
                 )
         except FileNotFoundError:  # the same file, added by another person at the same moment
-            return "bad", path.name, "was not received whole; choose it again"
+            return "bad", name, "was not received whole; choose it again"
         except KitError as error:
             words = ". ".join(sentence_case(w) for w in (error.message, error.hint) if w)
-            return "bad", path.name, words
+            return "bad", name, words
         finally:
             discard([path])
         if not record.is_duplicate:
