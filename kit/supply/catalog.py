@@ -59,7 +59,7 @@ class ModelCard:
     kind: Kind
     title: str
     source: str
-    """'pypi://package==version#path inside the wheel', or the page where the weights are found."""
+    """'pypi://package==version#path inside the wheel', or 'hf://owner/repository' on the model hub."""
     licence: str
     languages: tuple[str, ...]
     facts_from: str
