@@ -59,7 +59,7 @@ class ModelCard:
     kind: Kind
     title: str
     source: str
-    """'pypi://package==version#path inside the wheel', or 'hf://owner/repository' on the model hub."""
+    """'pypi://package==version#path inside the wheel', or 'hf://owner/repository' on the hub."""
     licence: str
     languages: tuple[str, ...]
     facts_from: str
