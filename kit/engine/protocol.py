@@ -190,8 +190,10 @@ class _Fields:
         value = self.values.get(name)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        if isinstance(value, bool) or not isinstance(value, int) or value < low:
             _refuse(name, f"a whole number of at least {low}", value)
+        if value > high:
+            _refuse(name, f"a whole number of at most {high}", value)
         return value
 
     def flag(self, name: str, value: Any) -> bool:
