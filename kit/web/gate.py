@@ -8,8 +8,11 @@ table allows reaches no application code.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import quote
+
+from starlette.responses import Response
 
 from kit.errors import AccessError, KitError, NotFound, UsageError
 from kit.files import format_bytes
@@ -32,6 +35,7 @@ from kit.web.security import (
 
 log = logging.getLogger("kit.web")
 USER_KEY = "kit.user"  # where the person stands in an ASGI scope
+API_PATHS = ("/api/", "/gradio_api/")  # what answers here is read by programs
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class Gate:
     identity: Identity
     max_upload_bytes: int
     """The whole body of an upload; single files are limited where they are read."""
+    error_page: Callable[[KitError], Response]
     gradio_routes: tuple[Route, ...] = GRADIO
     metrics: Metrics = field(default_factory=Metrics)
 
@@ -175,6 +180,9 @@ class Gate:
             headers["allow"] = ", ".join(problem.methods)
         if status == 401 and _wants_page(scope):
             await _redirect(send, sign_in_url(scope))
+            return
+        if status == 404 and _wants_page(scope) and not scope["path"].startswith(API_PATHS):
+            await self.error_page(problem)(scope, receive, send)
             return
         await send_error(send, status, problem.as_dict(), headers)
 

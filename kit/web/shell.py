@@ -54,6 +54,7 @@ def build_shell(services: Services, mount_page: Page | None = None) -> Gate:
             services.sessions, is_open=is_loopback_address(web.host), token=services.token
         ),
         max_upload_bytes=FILES_PER_UPLOAD * (web.max_upload_mb << 20),
+        error_page=views.error_page,
         gradio_routes=(*GRADIO, *page_routes(pages)),
         metrics=services.metrics,
     )

@@ -155,6 +155,27 @@ async def test_rest_of_gradio_is_closed(ana: Browser, method: str, path: str) ->
     assert got.status_code in (404, 405)
 
 
+@pytest.mark.parametrize(
+    ("path", "accept", "is_page"),
+    [
+        ("/no-such-page", "text/html,*/*;q=0.8", True),
+        ("/no-such-page", "application/json", False),
+        ("/api/v1/nothing", "text/html,*/*;q=0.8", False),
+        ("/gradio_api/info", "text/html,*/*;q=0.8", False),
+    ],
+)
+async def test_unknown_address_is_told_to_people_as_a_page(
+    ana: Browser, path: str, accept: str, is_page: bool
+) -> None:
+    """A browser that opens an address we do not have gets the error page; a program gets JSON."""
+    got = await ana.get(path, headers={"accept": accept})
+    assert got.status_code == 404
+    assert got.headers["content-type"].startswith("text/html" if is_page else "application/json")
+    assert got.headers["cache-control"] == "no-store"
+    assert "script" not in got.text
+    assert ('href="/"' in got.text) is is_page
+
+
 async def test_page_is_ours_alone(ana: Browser) -> None:
     """The page loads for the person, names no outside host and carries the policy."""
     got = await ana.get("/", headers={"accept": "text/html", "x-forwarded-host": "evil.example"})
