@@ -11,7 +11,7 @@ import typer
 
 from kit.cli import options
 from kit.cli.output import emit, plain, require_words, say
-from kit.cli.session import open_kit
+from kit.cli.session import open_kit, unread
 from kit.config import load_config
 from kit.errors import EngineError, KitError
 
@@ -33,6 +33,7 @@ def ask(
 
     require_words(question, "the question", "write what you want to know")
     with open_kit(load_config(home=home), say) as kit:
+        _say_unread(kit)
         answer = show_answer(kit.ask(question, collection=collection), is_live=not is_json)
     if is_json:
         emit(answer_to_json(answer))
@@ -51,6 +52,7 @@ def chat(
     answers: list[dict[str, Any]] = []
     with open_kit(load_config(home=home), say) as kit:
         conversation_id = kit.new_conversation()
+        _say_unread(kit)
         say(WELCOME)
         for question in _questions():
             try:
@@ -67,6 +69,12 @@ def chat(
                 sys.stdout.flush()
     if is_json:
         emit({"conversation_id": conversation_id, "answers": answers})
+
+
+def _say_unread(kit: Kit) -> None:
+    """An answer rests on what has been read: what has not is said before it."""
+    for notice in unread(kit):
+        say(f"note: {notice}")
 
 
 def _answer_in(

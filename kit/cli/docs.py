@@ -5,18 +5,15 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from kit.cli import options
 from kit.cli.add import add
 from kit.cli.output import emit, plain, require_words, say, table
-from kit.cli.session import BUSY_STATES, find_document, open_kit
+from kit.cli.session import find_document, open_kit, unread
 from kit.config import load_config
-
-if TYPE_CHECKING:
-    from kit.cli.session import Kit
 
 app = typer.Typer(help="The library: add documents, see what became of them, search.")
 app.command("add")(add)
@@ -71,7 +68,7 @@ def search(
     require_words(query, "the query", "write what to look for")
     with open_kit(load_config(home=home), say) as kit:
         found = kit.search(query, top_k=top_k, collection=collection)
-        notices = [*found.notices, *(() if found.hits else _unread(kit))]
+        notices = [*found.notices, *unread(kit)]
     for notice in notices:
         say(f"note: {notice}")
     if is_json:
@@ -83,13 +80,6 @@ def search(
         place = f", {plain(hit.place)}" if hit.place else ""
         print(f"{hit.rank}. {plain(hit.document)}{place}  (score {hit.score:.3f})")
         print(f"   {plain(' '.join(hit.text.split()))}\n")
-
-
-def _unread(kit: Kit) -> list[str]:
-    """What may be the reason that nothing was found."""
-    counts = kit.status()["documents"]
-    waiting = sum(counts.get(state, 0) for state in BUSY_STATES)
-    return [f"{waiting} documents are not read yet; the running kit reads them"] if waiting else []
 
 
 @app.command()

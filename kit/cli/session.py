@@ -112,6 +112,18 @@ def find_document(kit: Kit, wanted: str) -> DocumentRecord:
     )
 
 
+def unread(kit: Kit) -> list[str]:
+    """How many documents no search finds yet, and what will read them; empty if there are none."""
+    status = kit.status()
+    waiting = sum(status["documents"].get(state, 0) for state in BUSY_STATES)
+    if not waiting:
+        return []
+    count, them = ("1 document is", "it") if waiting == 1 else (f"{waiting} documents are", "them")
+    if status["running"]:
+        return [f"{count} not read yet; the running kit reads {them}"]
+    return [f"{count} not read yet; kit up reads {them}, and so does adding {them} again"]
+
+
 def error_from_json(record: dict[str, Any]) -> KitError:
     """The error that `KitError.as_dict` described, of the same class and exit code."""
     kinds = {kind.code: kind for kind in _kinds(KitError)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ def kit(monkeypatch: pytest.MonkeyPatch) -> FakeKit:
 
     monkeypatch.setattr("kit.cli.add.open_kit", open_fake)
     monkeypatch.setattr("kit.cli.docs.open_kit", open_fake)
+    monkeypatch.setattr("kit.cli.ask.open_kit", open_fake)
     return fake
 
 
@@ -197,10 +199,25 @@ def test_nothing_found_may_be_nothing_read(
 ) -> None:
     """If nothing is found while documents wait to be read, that is said."""
     monkeypatch.setattr(kit, "search", lambda *_, **__: Found(()))
-    monkeypatch.setattr(kit, "status", lambda: {"documents": {"queued": 2, "indexed": 1}})
+    documents = {"queued": 2, "indexed": 1}
+    monkeypatch.setattr(kit, "status", lambda: {"running": True, "documents": documents})
     result = run_kit("docs", "search", "x", "--json")
     assert result.json()["hits"] == []
-    assert "2 documents are not read yet" in result.err
+    assert "2 documents are not read yet; the running kit reads them" in result.err
+
+
+@pytest.mark.parametrize("command", [["docs", "search"], ["ask"], ["chat"]])
+def test_what_is_not_read_yet_is_said(
+    run_kit: RunKit, kit: FakeKit, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    """Documents that an interrupted add left unread are counted on stderr, with what reads them."""
+    documents = {"parsing": 1, "indexed": 1}
+    monkeypatch.setattr(kit, "status", lambda: {"running": False, "documents": documents})
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    result = run_kit(*command, *(["travel"] if command != ["chat"] else []))
+    assert result.code == 0
+    assert "note: 1 document is not read yet; kit up reads it" in result.err
+    assert "not read yet" not in result.out
 
 
 def test_show_and_rm_take_ids_and_names(run_kit: RunKit, kit: FakeKit, folder: Path) -> None:
