@@ -49,6 +49,7 @@ from kit.web.shell import build_shell, mount_gradio
 
 PASSWORD = "four quiet green herons"
 STEP_S = 0.15
+MAX_UPLOAD_MB = 1
 TIMINGS = Timings(0.1, 0.2, 0.9)
 
 
@@ -129,7 +130,8 @@ def ingest(library: Library, config: Config) -> None:
 
 
 def main(home: Path, port: int, *, has_people: bool = False) -> None:
-    config = Config(home=home, web=WebSettings(host="10.0.0.1" if has_people else "127.0.0.1"))
+    host = "10.0.0.1" if has_people else "127.0.0.1"
+    config = Config(home=home, web=WebSettings(host=host, max_upload_mb=MAX_UPLOAD_MB))
     (home / "tmp").mkdir(parents=True, exist_ok=True)
     database = Database(home / "kit.db")
     library, conversations = Library(home, database), Conversations(database)

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.page_server import PASSWORD
+from tests.e2e.page_server import MAX_UPLOAD_MB, PASSWORD
 
 pytestmark = pytest.mark.e2e
 
@@ -362,6 +362,47 @@ def test_documents_are_loaded_watched_and_removed(
     page.locator("#table tr", has_text="empty.txt").get_by_role("button", name="Remove").click()
     page.locator("#dialog").get_by_role("button", name="Remove").click()
     expect(page.locator("#table tr", has_text="empty.txt")).to_have_count(0)
+
+
+DROP_TWO = """(zone, size) => {
+  const dataTransfer = new DataTransfer();
+  dataTransfer.items.add(new File(["The quay is closed in May 2027."], "quay.txt"));
+  dataTransfer.items.add(new File([new Uint8Array(size)], "large.bin"));
+  zone.dispatchEvent(new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer }));
+}"""
+
+
+def test_a_file_that_is_too_large_holds_up_no_other(open_page: Any, tmp_path: Path) -> None:
+    """It is named with the limit, the others are loaded, and the drop zone stays of use."""
+    page = open_page()
+    for name in ("tides.md", "harbour.md"):
+        (tmp_path / name).write_text(f"# {name}\n\nThe {name} of 2027.\n")
+    num_bytes = (MAX_UPLOAD_MB << 20) + 1
+    large = tmp_path / "large <b>.txt"
+    large.write_bytes(b"x" * num_bytes)
+    page.get_by_role("button", name="Documents", exact=True).click()
+    drop, refused = page.locator("#drop input[type=file]"), page.locator("#too-large li")
+    drop.set_input_files([tmp_path / "tides.md", large])
+    stored = page.locator("#uploaded li")
+    expect(stored).to_contain_text("tides.md is stored", timeout=20_000)
+    expect(refused).to_contain_text("large <b>.txt is larger than 1 MB")
+    page.locator("#drop button").first.evaluate(DROP_TWO, num_bytes)
+    expect(stored).to_contain_text("quay.txt is stored", timeout=20_000)
+    expect(refused).to_contain_text("large.bin is larger than 1 MB")
+    drop.set_input_files([large])
+    expect(refused).to_contain_text("large <b>.txt")
+    expect(page.get_by_text("Error", exact=True)).to_have_count(0)
+    drop.set_input_files(tmp_path / "harbour.md")
+    expect(stored).to_contain_text("harbour.md is stored", timeout=20_000)
+    expect(refused).to_have_count(0)
+    page.route("**/gradio_api/upload?*", lambda route: route.fulfill(body="cut off"))
+    drop.set_input_files(tmp_path / "tides.md")
+    expect(page.locator(".toast-body.error")).to_be_visible(timeout=20_000)
+    assert page.locator("#drop .error:visible").count() == 0
+    page.unroute("**/gradio_api/upload?*")
+    (tmp_path / "pier.md").write_text("# Pier\n\nThe pier opens in 2028.\n")
+    drop.set_input_files(tmp_path / "pier.md")
+    expect(stored).to_contain_text("pier.md is stored", timeout=20_000)
 
 
 @pytest.mark.usefixtures("library")

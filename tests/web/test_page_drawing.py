@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
@@ -385,6 +386,18 @@ def test_each_state_has_a_word(state: str, word: str, settled: bool) -> None:
     assert f">{word}</span>" in page
     assert is_settled(documents) is settled
     assert ('role="progressbar"' in page) is not settled
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"), [(1, ("1 page", "1 passage")), (1234, ("1,234 pages", "1,234 passages"))]
+)
+def test_what_is_counted_is_named_in_the_right_number(
+    count: int, expected: tuple[str, str]
+) -> None:
+    """One page is no "1 pages", where the table shows the words."""
+    page = documents_html([document(num_pages=count, num_chunks=count)], "ana", is_admin=False)
+    shown = re.findall(r'>([\d,]+)<span class="unit">( [a-z]+)</span>', page)
+    assert tuple("".join(parts) for parts in shown) == expected
 
 
 def test_a_refused_file_says_why_and_what_to_do() -> None:

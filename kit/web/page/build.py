@@ -46,7 +46,7 @@ def build_page(services: Services) -> PageParts:
     with gr.Blocks(
         title="Kit", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)
     ) as blocks:
-        drawn = _lay_out()
+        drawn = _lay_out(services.config.web.max_upload_mb)
         _wire(drawn, services)
     # Nobody waits here for another's answer: the engine has its own queue and says so.
     blocks.queue(default_concurrency_limit=None, api_open=False)
@@ -80,7 +80,7 @@ def _html(name: str, value: str = "", *, is_drawn: bool = True) -> Any:
     return gr.HTML(value, elem_id=name, js_on_load=script, apply_default_css=False)
 
 
-def _lay_out() -> _Widgets:
+def _lay_out(max_upload_mb: int) -> _Widgets:
     made: dict[str, Any] = {}
     bus_script = f"window.kit.connect(trigger, {EVENTS!r})"
     made["bus"] = gr.HTML("", elem_id="bus", js_on_load=bus_script, apply_default_css=False)
@@ -94,7 +94,7 @@ def _lay_out() -> _Widgets:
             with gr.Column(elem_id="view-chat"):
                 _lay_out_chat(made)
             with gr.Column(elem_id="view-documents"):
-                _lay_out_documents(made)
+                _lay_out_documents(made, max_upload_mb)
             with gr.Column(elem_id="view-search"):
                 _html("search-head", frame.search_head_html(), is_drawn=False)
                 made["search_scope"] = _html("search-scope")
@@ -114,7 +114,7 @@ def _lay_out_chat(made: dict[str, Any]) -> None:
         made["scope"] = _html("scope")
 
 
-def _lay_out_documents(made: dict[str, Any]) -> None:
+def _lay_out_documents(made: dict[str, Any], max_upload_mb: int) -> None:
     _html("documents-head", frame.documents_head_html(), is_drawn=False)
     made["who"] = gr.Radio(
         [PRIVATE, SHARED], value=PRIVATE, label="Who may read them", visible=False, elem_id="who"
@@ -127,6 +127,7 @@ def _lay_out_documents(made: dict[str, Any]) -> None:
     made["drop"]._process_single_file = lambda file: file.path
     made["drop"].example_payload = list
     made["uploaded"] = _html("uploaded")
+    _html("too-large-space", frame.too_large_html(max_upload_mb), is_drawn=False)
     _html("filter-space", frame.documents_filter_html(), is_drawn=False)
     made["table"] = _html("table")
     made["timer"] = gr.Timer(refresh_s(0), active=False)

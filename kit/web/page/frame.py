@@ -99,6 +99,15 @@ def documents_head_html() -> str:
     )
 
 
+def too_large_html(max_upload_mb: int) -> str:
+    """Where the script names the files that it does not send, and why."""
+    return (
+        f'<ul id="too-large" class="uploaded" role="status" data-max-bytes="{max_upload_mb << 20}"'
+        f' data-reason="is larger than {max_upload_mb} MB, the largest file that is read.'
+        ' Split it, or have web.max_upload_mb raised"></ul>'
+    )
+
+
 def documents_filter_html() -> str:
     return (
         f'<div class="filter" role="search">{icon("search")}<input id="filter-documents" type="search"'

@@ -128,8 +128,8 @@ def _document(document: DocumentRecord, user_id: str, is_admin: bool) -> str:
     may_remove = is_admin if document.owner_id is None else document.owner_id == user_id
     cells = (
         ("state", f'<span class="pill {tone}">{word}</span>'),
-        _number_cell(document.num_pages),
-        _number_cell(document.num_chunks or None),
+        _number_cell(document.num_pages, "page"),
+        _number_cell(document.num_chunks or None, "passage"),
         ("number", escape(format_bytes(document.size_bytes))),
         (
             "date",
@@ -148,8 +148,12 @@ def _document(document: DocumentRecord, user_id: str, is_admin: bool) -> str:
     )
 
 
-def _number_cell(count: int | None) -> tuple[str, str]:
-    return ("number none", "–") if count is None else ("number", f"{count:,}")
+def _number_cell(count: int | None, noun: str) -> tuple[str, str]:
+    """(class, content). What is counted shows where the table has no column heads."""
+    if count is None:
+        return "number none", "–"
+    number, _, unit = counted(count, noun).partition(" ")
+    return "number", f'{number}<span class="unit"> {unit}</span>'
 
 
 def _name_cell(document: DocumentRecord) -> str:

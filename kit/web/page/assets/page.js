@@ -64,7 +64,7 @@
       if (button.dataset.view === name) button.setAttribute("aria-current", "page");
       else button.removeAttribute("aria-current");
     }
-    if (name === "documents") emit("open_documents");
+    if (name === "documents") { $("too-large").replaceChildren(); emit("open_documents"); }
     if (name !== "documents") emit("start");
     if (name === "search" && isFine()) $("search-words")?.focus();
     if (name === "chat") focusQuestion();
@@ -354,6 +354,42 @@
     const none = document.querySelector("#table .no-match");
     if (none) none.hidden = shown > 0 || rows.length === 0;
   };
+
+  // Files that are too large ---------------------------------------------------------------------
+
+  // Gradio drops a whole choice of files for one of them. Here the others go on, and it is named.
+  const sendable = (files) => {
+    const list = $("too-large");
+    const kept = new DataTransfer();
+    list.replaceChildren();
+    for (const file of files) {
+      if (file.size <= Number(list.dataset.maxBytes)) { kept.items.add(file); continue; }
+      const name = document.createElement("bdi");
+      name.textContent = file.name;
+      const item = document.createElement("li");
+      item.className = "bad";
+      item.append(document.createElement("b"), ` ${list.dataset.reason}`);
+      item.firstChild.append(name);
+      list.append(item);
+    }
+    return kept;
+  };
+  document.addEventListener("change", (event) => {
+    const input = event.target;
+    if (!input.matches?.("#drop input[type=file]") || !input.files.length) return;
+    const kept = sendable(input.files);
+    if (kept.files.length < input.files.length) input.files = kept.files;
+  }, true);
+  let rest = null; // what was dropped cannot be changed, so what may be sent is dropped in its stead
+  document.addEventListener("drop", (event) => {
+    if (event === rest || !event.target.closest?.("#drop") || !event.dataTransfer?.files.length) return;
+    const kept = sendable(event.dataTransfer.files);
+    if (kept.files.length === event.dataTransfer.files.length) return;
+    event.preventDefault();
+    event.stopPropagation();
+    rest = new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer: kept });
+    event.target.dispatchEvent(rest);
+  }, true);
 
   // Drawings -----------------------------------------------------------------------------------------
 
