@@ -91,7 +91,7 @@ async def answer_question(
     answering = _Answering()
     reply = small_talk(question)
     if reply is not None:
-        yield Finished(answering.finish(reply, is_supported=False))
+        yield Finished(answering.finish(reply, is_supported=False, is_small_talk=True))
         return
     asked = search_text(question, [m.content for m in history if m.role == "user"])
     result = await searcher.search(
@@ -265,7 +265,12 @@ class _Answering:
         return self.finish(text, is_supported=False, closest=closest)
 
     def finish(
-        self, text: str, *, is_supported: bool, closest: tuple[Citation, ...] = ()
+        self,
+        text: str,
+        *,
+        is_supported: bool,
+        closest: tuple[Citation, ...] = (),
+        is_small_talk: bool = False,
     ) -> Answer:
         total_s = self._elapsed()
         ttft_s = total_s if self._ttft_s is None else self._ttft_s
@@ -279,6 +284,7 @@ class _Answering:
             reasoning="".join(self._reasoning),
             closest=closest,
             notices=tuple(self._notices),
+            is_small_talk=is_small_talk,
         )
 
     def _elapsed(self) -> float:

@@ -49,7 +49,8 @@ class Answer:
     """A finished answer.
 
     ``text`` is what a person reads: the quote, then the sentences kept, with [n] markers; or the
-    plain statement that the documents do not answer. `is_supported` is False exactly then.
+    plain statement that the documents do not answer; or a fixed reply to a greeting and the like,
+    which `is_small_talk` tells. `is_supported` is True exactly in the first case.
     """
 
     text: str
@@ -64,6 +65,8 @@ class Answer:
     """If nothing supports an answer: the passages that came closest, not cited as evidence."""
     notices: tuple[str, ...] = field(default_factory=tuple)
     """What the reader should know: 'search was lexical only: the embedding model is loading'."""
+    is_small_talk: bool = False
+    """A reply to a text that asks nothing: no document was looked at, none is said to be silent."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,7 @@ def answer_to_json(answer: Answer) -> dict[str, Any]:
         "closest": [asdict(citation) for citation in answer.closest],
         "notices": list(answer.notices),
         "reasoning": answer.reasoning,
+        "small_talk": answer.is_small_talk,
     }
 
 
@@ -144,4 +148,5 @@ def answer_from_json(record: Mapping[str, Any]) -> Answer:
         reasoning=record["reasoning"],
         closest=tuple(Citation(**citation) for citation in record["closest"]),
         notices=tuple(record["notices"]),
+        is_small_talk=record.get("small_talk", False),  # absent in answers stored before 2026-11-22
     )

@@ -7,7 +7,6 @@ document that the reader may not see cannot turn an answer into a refusal or bac
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,22 +19,23 @@ from kit.answer.calibration import (
     CONTEXT_SHARE,
     EARLIER_SHARE,
     MEASURED_MODELS,
-    MIN_ALIKE,
     MIN_ANSWERED,
     MIN_ANSWERED_LEXICAL,
+    MIN_UNSPACED,
     SELECT,
     SELECT_LEXICAL,
     Weights,
 )
 from kit.answer.facts import facts, missing_values
 from kit.answer.passages import Unit, cut_passages, rarity, unseen_rarity
-from kit.answer.questions import Question, gives_kind, kind_given, read_question
-from kit.answer.words import UNSPACED, content_stems, stem, words
+from kit.answer.questions import Question, kind_given, read_question
+from kit.answer.unspaced import UnspacedQuestion, covered, read_unspaced
+from kit.answer.versions import alike, is_other_version, year_of
+from kit.answer.words import content_stems, stem, words
 from kit.errors import EmbedError
 from kit.library.documents import Hit
 from kit.library.embed import Embedder
 
-_UNSPACED = re.compile(f"[{UNSPACED}]")  # scripts that the measured models do not know
 MAX_EMBEDDED = 24  # sentences; about 0.2 s for the starter embedding model on two idle cores
 
 
@@ -89,17 +89,15 @@ def find_evidence(question: str, hits: Sequence[Hit], embedder: Embedder | None)
     if not chosen:
         return Evidence(tuple(units), None, (), None, 0.0)
     vectors, cosines, is_measured = _embed(question, units, chosen, embedder)
-    select = SELECT if cosines is not None else SELECT_LEXICAL
-    seen = features(asked, units, weights, cosines)
-    top = max(
-        chosen,
-        key=lambda i: (weigh(select, seen[i]), -i),
-    )
-    score = probability(weigh(ANSWERED if is_measured else ANSWERED_LEXICAL, seen[top]))
-    enough = score >= (MIN_ANSWERED if is_measured else MIN_ANSWERED_LEXICAL)
+    unspaced = read_unspaced(question)
+    if unspaced is not None:  # a script that the measured models do not know
+        top, score, enough = _choose_unspaced(unspaced, units, weights)
+    else:
+        seen = features(asked, units, weights, cosines)
+        top, score, enough = _choose(seen, chosen, cosines is not None, is_measured)
     if not enough:
         return Evidence(tuple(units), vectors, (), units[top], score)
-    other = _differing(asked, units, vectors, top)
+    other = _differing(asked, units, top)
     if other is not None and year_of(units[other]) > year_of(units[top]):
         top, other = other, top  # the newer version opens the answer
     differing = None if other is None else units[other]
@@ -107,38 +105,37 @@ def find_evidence(question: str, hits: Sequence[Hit], embedder: Embedder | None)
     return Evidence(tuple(units), vectors, best, units[top], score, differing)
 
 
-def _differing(
-    asked: Question, units: Sequence[Unit], vectors: np.ndarray | None, top: int
-) -> int | None:
-    """The unit of another document most like the chosen one but with other facts, if any."""
-    chosen, found = units[top], facts(units[top].text).values
-    likest: tuple[float, int] | None = None
-    for i, unit in enumerate(units):
-        values = facts(unit.text).values
-        if unit.hit.document_id == chosen.hit.document_id or unit.is_lead:
-            continue
-        if not values or not found or values <= found or found <= values:
-            continue
-        likeness = alike(chosen, unit)
-        if vectors is not None:
-            likeness = (likeness + float(vectors[top] @ vectors[i])) / 2
-        if likeness >= MIN_ALIKE and gives_kind(asked, unit.text):
-            likest = max(likest or (0.0, i), (likeness, i))
-    return None if likest is None else likest[1]
+def _choose(
+    seen: Sequence[Features], chosen: Sequence[int], has_cosines: bool, is_measured: bool
+) -> tuple[int, float, bool]:
+    """(place of the best unit, the probability that it answers, whether that is enough)."""
+    select = SELECT if has_cosines else SELECT_LEXICAL
+    top = max(chosen, key=lambda i: (weigh(select, seen[i]), -i))
+    score = probability(weigh(ANSWERED if is_measured else ANSWERED_LEXICAL, seen[top]))
+    return top, score, score >= (MIN_ANSWERED if is_measured else MIN_ANSWERED_LEXICAL)
 
 
-def alike(one: Unit, other: Unit) -> float:
-    """The share of their words, numbers aside, that two sentences have in common."""
-    mine, theirs = (
-        {s for s in unit.stems if not any(c.isdigit() for c in s)} for unit in (one, other)
-    )
-    return len(mine & theirs) / (len(mine | theirs) or 1)
+def _choose_unspaced(
+    asked: UnspacedQuestion, units: Sequence[Unit], weights: dict[str, float]
+) -> tuple[int, float, bool]:
+    """The same by character pairs alone; where nothing answers, the unit with most words asked."""
+    shares = {
+        i: covered(asked, unit.text, f"{unit.lead}\n{unit.hit.place}\n{unit.hit.document}")
+        for i, unit in enumerate(units)
+        if not unit.is_lead
+    }
+    top = max(shares, key=lambda i: (shares[i], coverage(weights, units[i].stems), -i))
+    return top, shares[top], shares[top] >= MIN_UNSPACED
 
 
-def year_of(unit: Unit) -> int:
-    """The latest year that the document's name carries; 0 if none."""
-    years = re.findall(r"(?<!\d)(?:19|20)\d\d(?!\d)", unit.hit.document)
-    return max((int(year) for year in years), default=0)
+def _differing(asked: Question, units: Sequence[Unit], top: int) -> int | None:
+    """The unit of another document that gives the same with another value, if any."""
+    others = [
+        (alike(units[top], unit), -i)
+        for i, unit in enumerate(units)
+        if is_other_version(asked, units[top], unit)
+    ]
+    return -max(others)[1] if others else None
 
 
 def features(
@@ -238,7 +235,7 @@ def _embed(
         # A follow-up counts as itself and as what it follows: the mean of both.
         asked = list(dict.fromkeys([question, question.strip().rpartition("\n")[2]]))
         query = embedder.embed_queries(asked).mean(axis=0)
-        is_measured = embedder.model.lower() in MEASURED_MODELS and not _UNSPACED.search(question)
+        is_measured = embedder.model.lower() in MEASURED_MODELS
     except EmbedError:
         return None, None, False
     vectors = np.zeros((len(units), rows.shape[1]), np.float32)

@@ -13,11 +13,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from kit.answer.sentences import split_sentences
-from kit.answer.words import content_stems, words
+from kit.answer.words import UNSPACED, content_stems, words
 from kit.library.documents import Hit
 
 MAX_WINDOW = 3  # sentences that may support a statement together
 MAX_LEAD_WORDS = 8
+MAX_LEAD_CHARS = 13  # in a script without spaces
+_CAPTION = re.compile(
+    r"(?:table|figure|fig\.?|chart|box|tabelle|abbildung|tabla|tableau)"
+    r" ?[a-z]?\d+(?:[.-]\d+)*(?:[.:]| [–—-]) \S"
+    r"|[表图圖] ?\d+(?:[.-]\d+)*[.:： ]",
+    re.IGNORECASE,
+)
 _POINTERS = frozenset({"it", "they", "this", "these", "that", "those", "he", "she", "its", "their"})
 _WHOLE = re.compile(
     r"[.!。！…][\"'”’»)\]]*$|[^:;|]{1,60}:\s[^;|]*[;|]\s*[^:;|]{1,60}:\s|^[^:]{1,60}:\s"
@@ -70,7 +77,7 @@ def cut_passages(hits: Sequence[Hit]) -> list[Unit]:
     units: list[Unit] = []
     seen: set[tuple[str, int, int]] = set()
     for hit in hits:
-        label = frozenset(content_stems(f"{_spaced(hit.document)} {hit.place}"))
+        beside = frozenset(content_stems(label(hit)))
         before, lead = "", ""
         for start, end in split_sentences(hit.text):
             text = hit.text[start:end]
@@ -78,11 +85,13 @@ def cut_passages(hits: Sequence[Hit]) -> list[Unit]:
             if key not in seen:
                 seen.add(key)
                 antecedent = before if points_back(text) else ""
-                context = label | frozenset(content_stems(f"{lead} {antecedent}"))
+                context = beside | frozenset(content_stems(f"{lead} {antecedent}"))
                 stems = frozenset(content_stems(text))
                 units.append(Unit(hit, key[1], key[2], text, before, lead, stems, context))
             before = text
-            lead = text if is_lead(text) else lead
+            lead = (
+                text if is_lead(text) and not _CAPTION.match(text) else lead
+            )  # it may close a table
     return units
 
 
@@ -91,12 +100,17 @@ def points_back(text: str) -> bool:
 
 
 def is_lead(text: str) -> bool:
-    """Whether a sentence is a question, or a short line without stop, colon pair or number."""
-    if text.endswith(("?", "？")) or text.startswith("#"):
+    """Whether a sentence is a question, the caption of a table or figure, or a short line.
+
+    Such a line has no stop, colon pair or number.
+    """
+    if text.endswith(("?", "？")) or text.startswith("#") or _CAPTION.match(text):
         return True
     body = _NUMBERING.sub("", text)
     is_plain = not re.search(r"[.!;。！；|]$|:\s|\d", body)
-    return is_plain and len(body.split()) <= MAX_LEAD_WORDS and "\n" not in body.strip()
+    is_short = len(body.split()) <= MAX_LEAD_WORDS
+    is_short = is_short and len(re.findall(f"[{UNSPACED}]", body)) <= MAX_LEAD_CHARS
+    return is_plain and is_short and "\n" not in body.strip()
 
 
 def windows(units: Sequence[Unit]) -> Iterable[tuple[Unit, ...]]:
@@ -126,6 +140,11 @@ def rarity(units: Sequence[Unit]) -> dict[str, float]:
 def unseen_rarity(units: Sequence[Unit]) -> float:
     """The weight of a word that none of these sentences has."""
     return math.log((len(units) + 1) / 0.5)
+
+
+def label(hit: Hit) -> str:
+    """What a reader sees beside a passage: its document's name as words, and its place."""
+    return f"{_spaced(hit.document)} {hit.place}"
 
 
 def _spaced(name: str) -> str:

@@ -155,8 +155,10 @@ def kind_given(asked: Question, text: str) -> float:
     if not gives_kind(asked, text):
         return 0.0
     counted = _COUNTED.search(asked.text.lower())
-    if asked.kind != "number" or counted is None:
+    if asked.kind != "number":
         return 1.0
+    if counted is None:
+        return 1.0 if _has_number(asked, text) else 0.5  # 'no receipts' is hardly an amount
     thing = next(iter(content_stems(asked.text[counted.end() :])), "")
     return 1.0 if thing in content_stems(text) else 0.5
 
@@ -172,7 +174,7 @@ def gives_kind(asked: Question, text: str) -> bool:
         return _CONTACTS[asked.kind].search(text) is not None
     if asked.kind == "money":
         bare = {value for value in new if re.fullmatch(r"num:\d{2,}(\.\d+)?", value)}
-        bare -= _measures(text)
+        bare -= measures(text)
         bare = {value for value in bare if f"pct:{value[4:]}" not in new}
         priced = any(value.startswith("cur:") for value in new)
         return priced or bool(bare) or _FREE.search(text) is not None
@@ -181,9 +183,9 @@ def gives_kind(asked: Question, text: str) -> bool:
     if asked.kind == "number":
         if _COUNTED.search(asked.text.lower()):  # 'one' alone is more often a pronoun
             new = frozenset().union(*found.claims) - asked.facts.values
-            new = new - _measures(text, but=asked.stems) - _sums(found)
+            new = new - measures(text, but=asked.stems) - _sums(found)
             new = frozenset(value for value in new if not value.startswith("id:"))
-        spoken = {"once", "twice", "one", "daily", "half", "no", "none"} & set(words(text))
+        spoken = {"once", "twice", "one", "half", "no", "none"} & set(words(text))
         if _COUNTED.search(asked.text.lower()):
             spoken = spoken & {"once", "twice"} if stem("times") in asked.stems else set()
         return any(value.startswith(("num:", "pct:", "id:")) for value in new) or bool(spoken)
@@ -196,6 +198,13 @@ def gives_kind(asked: Question, text: str) -> bool:
     if asked.kind == "name":
         return bool(names) or bool(_ROLE_WORDS & new_stems)
     return True
+
+
+def _has_number(asked: Question, text: str) -> bool:
+    """Whether a number that the question did not say stands there, in figures or in words."""
+    new = facts(_RULE_NUMBER.sub("", text)).values - asked.facts.values
+    is_spoken = bool({"once", "twice", "half"} & set(words(text)))
+    return is_spoken or any(value.startswith(("num:", "pct:", "id:")) for value in new)
 
 
 def _names_person(text: str, asked: Question) -> bool:
@@ -215,7 +224,7 @@ def _sums(found: Facts) -> set[str]:
     }
 
 
-def _measures(text: str, *, but: Sequence[str] = ()) -> set[str]:
+def measures(text: str, *, but: Sequence[str] = ()) -> set[str]:
     """The numbers that count a known thing: '15 metres', 'five days'; not the things of `but`."""
     found: set[str] = set()
     for match in _MEASURE.finditer(text):

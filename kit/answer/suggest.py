@@ -14,7 +14,8 @@ from kit.answer.words import content_stems
 from kit.library.documents import DocumentRecord, ParsedDocument, Section
 
 MAX_SUGGESTIONS = 4
-MAX_DOCUMENTS = 12  # read for suggestions, latest first
+MAX_DOCUMENTS = 60  # looked at for suggestions, latest first
+MAX_TOTAL_CHARS = 2_000_000  # of their texts, after which no further document is opened
 MIN_SECTION_CHARS = 120  # a heading with less below it is not worth a question
 MAX_READ_CHARS = 40_000  # of a document, for a sentence that makes a question
 _THING = r"[Tt]he (?P<thing>[a-z][\w -]{4,70}?)(?: \([^)]*\)(?P<rest> [\w -]{2,60}?)?)?"
@@ -43,10 +44,13 @@ def suggested_questions(library: Reads, reader: str, *, limit: int = MAX_SUGGEST
     """At most `limit` questions, one per document, in the order in which the library lists them."""
     ready = [record for record in library.list(reader) if record.state == "indexed"]
     found: list[str] = []
+    num_chars = 0
     for record in ready[:MAX_DOCUMENTS]:
-        if len(found) == limit:
+        if len(found) == limit or num_chars > MAX_TOTAL_CHARS:
             break
-        question = suggest(record, library.text(record.id, reader))
+        parsed = library.text(record.id, reader)
+        num_chars += len(parsed.text)
+        question = suggest(record, parsed)
         if question is not None and question not in found:
             found.append(question)
     return found

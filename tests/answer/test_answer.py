@@ -259,6 +259,14 @@ def test_a_greeting_searches_nothing(ask, searcher) -> None:
     assert answer.text.startswith("Hello.")
     assert not answer.is_supported
     assert searcher.queries == engine.seen == []
+    assert answer.is_small_talk
+
+
+def test_a_refusal_is_no_small_talk(ask, make_searcher) -> None:
+    """What the documents do not say is told apart from what asked them nothing."""
+    answer = final(ask("Who is the president of France?", searcher=make_searcher([])))
+    assert not answer.is_supported
+    assert not answer.is_small_talk
 
 
 @pytest.mark.parametrize("question", ["", "  ", "x" * 4_001])

@@ -25,9 +25,18 @@ def test_keys(answer: Answer) -> None:
     record = answer_to_json(answer)
     assert set(record) == {
         "answer", "supported", "citations", "timings", "sentences", "quote", "closest", "notices",
-        "reasoning",
+        "reasoning", "small_talk",
     }  # fmt: skip
     assert set(record["citations"][0]) == {
         "n", "document", "document_id", "page", "start", "end", "text", "place",
     }  # fmt: skip
     assert set(record["timings"]) == {"retrieve_s", "ttft_s", "total_s"}
+
+
+def test_an_answer_stored_before_small_talk_was_told_can_be_read() -> None:
+    """A record without the key is an answer that is no small talk."""
+    answer = Answer("Hello.", False, None, (), (), Timings(0, 0, 0), is_small_talk=True)
+    record = answer_to_json(answer)
+    assert answer_from_json(record).is_small_talk
+    del record["small_talk"]
+    assert not answer_from_json(record).is_small_talk

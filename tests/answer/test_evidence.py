@@ -8,7 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from kit.answer.evidence import find_evidence, probability
+from kit.answer.passages import cut_passages, is_lead
 from kit.answer.questions import kind_of, read_question, search_text
+from kit.answer.versions import is_other_version
 from kit.errors import EmbedError
 from kit.library.documents import Hit
 from kit.testing import FakeEmbedder
@@ -151,3 +153,86 @@ def test_probability_never_overflows() -> None:
     assert probability(-900.0) == pytest.approx(0.0)
     assert probability(900.0) == pytest.approx(1.0)
     assert read_question("").stems == ()
+
+
+def test_documents_of_one_form_about_different_things_do_not_contradict(make_hit) -> None:
+    """Forty papers that begin alike say nothing against each other."""
+    hits = [
+        make_hit(
+            f"Paper {n} reports how {thing} changed at {n + 3} sites, by {n + 11} per cent.",
+            document=f"paper-{n}.md", document_id=f"d{n}", chunk_id=n, rank=rank,
+        )
+        for rank, (n, thing) in enumerate([(7, "rainfall"), (77, "grazing"), (70, "runoff")], 1)
+    ]  # fmt: skip
+    for question in ("What is paper 7 about?", "How many sites does paper 7 have?"):
+        evidence = find_evidence(question, hits, None)
+        assert evidence.differing is None, question
+    assert evidence.best[0].hit.document_id == "d7"
+
+
+@pytest.mark.parametrize(
+    ("question", "mine", "theirs", "is_version"),
+    [
+        (
+            "How much is the crane fee?",
+            "The crane fee is R90.", "The crane fee is R80.", True,
+        ),
+        (
+            "How much is the crane fee?",
+            "The crane fee is R90.", "The slipway fee is R80.", False,
+        ),
+        (
+            "How much is the fee in Durban?",
+            "The fee in Durban is R90.", "The fee in Knysna is R80.", False,
+        ),
+        (
+            "How much is the fee?",
+            "The fee in Durban is R90.", "The fee in Knysna is R80.", False,
+        ),
+        (
+            "How much is the fee?",
+            "The fee is R90 for 3 days.", "The fee is R90 for 5 days.", False,
+        ),
+        (
+            "When does the panel meet?",
+            "The panel meets on 3 May, in room 12.", "The panel meets on 3 May, in room 14.", False,
+        ),
+        (
+            "When does the panel meet?",
+            "The panel meets on 3 May.", "The panel meets on 9 June.", True,
+        ),
+        (
+            "When must a claim come?",
+            "A claim comes within 60 days.", "A claim comes within 30 days.", True,
+        ),
+        (
+            "What was the fee in 2023?",
+            "The fee in 2023 was R90.", "The fee in 2024 was R80.", False,
+        ),
+        (
+            "What is the overhead?",
+            "The overhead is 12 per cent.", "The overhead is 15 per cent.", True,
+        ),
+    ],
+)  # fmt: skip
+def test_only_another_value_of_the_same_thing_is_another_version(
+    make_hit, question, mine, theirs, is_version
+) -> None:
+    """Same subject, the question's names in both, and another value of the kind asked for."""
+    units = cut_passages(
+        [make_hit(mine), make_hit(theirs, document_id="d2", document="old.md", chunk_id=2, rank=2)]
+    )
+    assert is_other_version(read_question(question), *units) == is_version
+
+
+def test_a_caption_is_never_the_quote(make_hit) -> None:
+    """The name of a table holds the words and numbers of the question and answers nothing."""
+    caption = "Table 2: Daily travel allowance limits from 1 March 2025."
+    said = "No receipts are needed for the daily allowance. The daily allowance is R585."
+    evidence = find_evidence(
+        "What is the daily travel allowance?", [make_hit(f"{caption}\n{said}")], None
+    )
+    assert [unit.text for unit in evidence.best] == ["The daily allowance is R585."]
+    assert is_lead("Figure 3. Boreholes of the third round")
+    assert not is_lead("Table 2 gives the limits.")
+    assert not is_lead("Table 12 people at most.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kit.answer.suggest import suggested_questions, turn
+from kit.answer.suggest import MAX_DOCUMENTS, MAX_TOTAL_CHARS, suggested_questions, turn
 from kit.library.documents import DocumentRecord, ParsedDocument, Section
 
 
@@ -84,3 +84,33 @@ def test_a_question_that_the_document_asks_itself_comes_first() -> None:
 def test_a_sentence_with_a_sum_or_a_day_becomes_its_question(sentence, question) -> None:
     """What a sentence states is asked for in good grammar, or not at all."""
     assert turn(sentence) == question
+
+
+class MixedLibrary(Library):
+    """The documents from number `first` on have a telling heading; those before have none."""
+
+    def __init__(self, *records: DocumentRecord, first: int, text: str = "x") -> None:
+        super().__init__(*records, labels=())
+        self.first, self.content, self.num_read = first, text, 0
+
+    def text(self, document_id: str, reader: str) -> ParsedDocument:
+        self.num_read += 1
+        label = "Boats" if int(document_id[1:]) >= self.first else "Contents"
+        return ParsedDocument(self.content, (Section("heading", label, 0, 300),))
+
+
+def test_many_new_documents_without_a_question_do_not_hide_the_older_ones() -> None:
+    """Twenty odd documents on top still leave four suggestions from those below."""
+    library = MixedLibrary(*(record(n, title=f"Policy {n}") for n in range(30)), first=20)
+    assert len(suggested_questions(library, "local")) == 4
+
+
+def test_looking_for_suggestions_ends() -> None:
+    """However many documents there are, and however long, only so much is read."""
+    many = [record(n) for n in range(500)]
+    library = MixedLibrary(*many, first=1000)
+    assert suggested_questions(library, "local") == []
+    assert library.num_read == MAX_DOCUMENTS
+    long = MixedLibrary(*many, first=1000, text="x" * (MAX_TOTAL_CHARS // 2 + 1))
+    assert suggested_questions(long, "local") == []
+    assert long.num_read == 2
