@@ -6,7 +6,8 @@ refused while it arrives, not after.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import contextlib
+from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -145,10 +146,9 @@ class _parsed:
         require_space(folder, 2 * length)  # spooled once, stored once
         parser = _LimitedParser(self._request.headers, self._request.stream(), self._max_bytes)
         try:
-            with explain_os_errors(folder):
+            with explain_os_errors(folder), _closing_on_error(parser):
                 self._form = await parser.parse()
         except _FileTooLarge as problem:
-            _close_spooled(parser)
             await drain(self._request.receive)
             raise TooLarge(
                 f"{problem} is larger than {format_bytes(self._max_bytes)}; nothing was added",
@@ -157,7 +157,6 @@ class _parsed:
         except MultiPartException as problem:
             raise UsageError(f"the form cannot be read: {problem.message}") from None
         except ClientDisconnect:
-            _close_spooled(parser)
             raise UsageError("the sender went away") from None
         return self._form
 
@@ -165,10 +164,15 @@ class _parsed:
         await self._form.close()
 
 
-def _close_spooled(parser: MultiPartParser) -> None:
-    """Starlette closes what it spooled only for its own errors."""
-    for file in parser._files_to_close_on_error:
-        file.close()
+@contextlib.contextmanager
+def _closing_on_error(parser: MultiPartParser) -> Iterator[None]:
+    """Close what was spooled, whatever ends the parsing; Starlette does for its own errors."""
+    try:
+        yield
+    except BaseException:
+        for file in parser._files_to_close_on_error:
+            file.close()
+        raise
 
 
 def _text_field(form: FormData, name: str) -> str:
