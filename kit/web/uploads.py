@@ -6,8 +6,7 @@ refused while it arrives, not after.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -146,7 +145,7 @@ class _parsed:
         require_space(folder, 2 * length)  # spooled once, stored once
         parser = _LimitedParser(self._request.headers, self._request.stream(), self._max_bytes)
         try:
-            with explain_os_errors(folder), _closing_on_error(parser):
+            with explain_os_errors(folder):  # the parser closes what it spooled on any error
                 self._form = await parser.parse()
         except _FileTooLarge as problem:
             await drain(self._request.receive)
@@ -162,17 +161,6 @@ class _parsed:
 
     async def __aexit__(self, *_: object) -> None:
         await self._form.close()
-
-
-@contextlib.contextmanager
-def _closing_on_error(parser: MultiPartParser) -> Iterator[None]:
-    """Close what was spooled, whatever ends the parsing; Starlette does for its own errors."""
-    try:
-        yield
-    except BaseException:
-        for file in parser._files_to_close_on_error:
-            file.close()
-        raise
 
 
 def _text_field(form: FormData, name: str) -> str:
