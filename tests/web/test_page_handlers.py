@@ -312,7 +312,8 @@ def test_uploads_move_into_the_library(shared: Services, ids: dict[str, str], up
     assert names == {"a.pdf", 'say "b".pdf'}  # %22 is how a browser sends a quote
     assert shared.library.list(ids["ben"]) == []
     assert not any(path.parent.exists() for path in paths)
-    assert drawings[-1][0] is None
+    assert drawings[0][0] is None  # the drop zone is free before the first file is taken in
+    assert all(zone is not None for zone, *_ in drawings[1:])
     assert "a.pdf" in drawings[-1][1]
     assert [row[0] for row in shared.database.rows("SELECT action FROM audit")] == [
         "document.add",

@@ -164,6 +164,7 @@ def _wire(w: _Widgets, services: Services) -> None:
         documents.upload,
         [w.drop, w.who],
         [w.drop, w.uploaded, w.table, w.timer, w.toast],
+        trigger_mode="multiple",  # Gradio would drop, unsaid, what comes while others are taken in
         show_progress="hidden",
         api_visibility="private",
     )

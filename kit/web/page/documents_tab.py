@@ -81,18 +81,23 @@ class DocumentsTab:
     def upload(
         self, paths: list[str] | None, who: str, request: gr.Request
     ) -> Iterator[tuple[Any, ...]]:
-        """Each file moves into the library; yields (drop zone, results, table, timer, message)."""
+        """Each file moves into the library; yields (drop zone, results, table, timer, message).
+
+        The drop zone is free again at once: emptied any later, it would swallow what is dropped
+        while these files are taken in.
+        """
         results: list[tuple[str, str, str]] = []
         try:
+            yield None, SKIP, SKIP, SKIP, SKIP
             user_id = user_of(request)
             is_private = self._is_private(user_id, who)
             for path in paths or ():
                 results.append(self._add(Path(path), user_id, is_private))
                 self._services.wake_worker()
                 yield SKIP, uploaded_html(results), *self._draw(user_id), SKIP
-            yield None, uploaded_html(results), *self._draw(user_id), SKIP
+            yield SKIP, uploaded_html(results), *self._draw(user_id), SKIP
         except KitError as error:
-            yield None, SKIP, SKIP, SKIP, toast_html(error.message, error.hint)
+            yield SKIP, SKIP, SKIP, SKIP, toast_html(error.message, error.hint)
         finally:
             discard([Path(path) for path in paths or ()])
 
