@@ -316,6 +316,17 @@ def test_damage_is_a_refusal_or_a_document(tmp_path: Path, data: st.DataObject) 
     assert all(0 <= s.start <= s.end <= len(parsed.text) for s in parsed.sections)
 
 
+def test_a_damaged_member_of_an_archive_is_a_refusal(tmp_path: Path) -> None:
+    """A block of a compressed part that cannot be unpacked is told as damage."""
+    path = next(path for path in sample_bytes() if path.suffix == ".docx")
+    raw = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        member = archive.infolist()[0]
+    raw[member.header_offset + 30 + len(member.filename)] = 0  # a stored block of a wrong length
+    with pytest.raises(DocumentRefused, match="cut short or damaged"):
+        parse(write(tmp_path, "a.docx", bytes(raw)), "a.docx")
+
+
 def sample_bytes() -> list[Path]:
     from kit.samples import sample_paths
 

@@ -117,7 +117,9 @@ def _inside_zip(path: Path) -> Format:
             if "[Content_Types].xml" not in names:
                 raise _refuse_zip(archive, names)
             _check_no_dtd(archive, members)
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError) as problem:
+    except DocumentRefused:
+        raise
+    except Exception as problem:  # zipfile, zlib, struct and lzma each have errors of their own
         raise DocumentRefused(
             f"the file is cut short or damaged ({problem})",
             hint="copy or download it again, then add it again",
