@@ -15,7 +15,8 @@ its exit code; no two share one (tests/test_errors.py).
     ├── ModelError               11  a model file is damaged, missing or of the wrong kind
     ├── EngineError              12  the engine refused or failed a request
     │   ├── EngineUnavailable    13  it is starting, restarting or unreachable
-    │   └── ContextOverflow      14  the prompt does not fit the model's context
+    │   ├── ContextOverflow      14  the prompt does not fit the model's context
+    │   └── EngineTimeout        15  the answer was not ready in the time that was given
     ├── LibraryError             20
     │   ├── DocumentRefused      21  a file cannot become a document (broken, encrypted, large …)
     │   └── NotFound             22  no such document, conversation, account that you may see
@@ -116,6 +117,10 @@ class EngineUnavailable(EngineError):
 
 class ContextOverflow(EngineError):
     exit_code, code, http_status = 14, "context_overflow", 400
+
+
+class EngineTimeout(EngineError):
+    exit_code, code, http_status = 15, "engine_timeout", 504
 
 
 class LibraryError(KitError):

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import numpy as np
 
-from kit.engine.client import ChatDelta, ChatMessage
+from kit.engine.client import ChatDelta, ChatMessage, Reuse
 from kit.errors import EngineUnavailable
 
 
@@ -46,7 +46,8 @@ class FakeEngine:
     """Streams what `script` says for the messages it gets, a word at a time.
 
     `delay_s` is slept before each word; `fails` makes every call raise EngineUnavailable.
-    `seen` records the messages of every call; `num_cancelled` counts streams closed early.
+    `seen` records the messages of every call, `reused` who might share what is computed for it;
+    `num_cancelled` counts streams closed early.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class FakeEngine:
         self._delay_s = delay_s
         self.fails = fails
         self.seen: list[list[ChatMessage]] = []
+        self.reused: list[Reuse | None] = []
         self.num_cancelled = 0
 
     async def stream_chat(
@@ -70,9 +72,11 @@ class FakeEngine:
         temperature: float = 0.0,
         seed: int | None = None,
         stop: Sequence[str] = (),
+        reuse: Reuse | None = None,
     ) -> AsyncIterator[ChatDelta]:
         del temperature, seed, stop
         self.seen.append(list(messages))
+        self.reused.append(reuse)
         if self.fails:
             raise EngineUnavailable("the engine is restarting", hint="ask again in a moment")
         text = self._script if isinstance(self._script, str) else self._script(messages)

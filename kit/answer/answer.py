@@ -108,7 +108,15 @@ async def answer_question(
         return
     yield answering.open_with(evidence, asked)
     model_text = _model_text(
-        answering, question, history, result.hits, evidence, searcher.embedder, engine, settings
+        answering,
+        question,
+        history,
+        result.hits,
+        evidence,
+        searcher.embedder,
+        engine,
+        settings,
+        reader,
     )
     async with aclosing(model_text):
         async for event in model_text:
@@ -125,6 +133,7 @@ async def _model_text(
     embedder: Embedder,
     engine: Engine,
     settings: AnswerSettings,
+    reader: str,
 ) -> AsyncGenerator[Event, None]:
     """What the model adds, sentence by checked sentence; a Notice where it cannot."""
     check = SupportCheck(evidence.units, evidence.vectors, embedder)
@@ -141,9 +150,12 @@ async def _model_text(
             prompt.messages,
             max_tokens=settings.max_answer_tokens,
             temperature=settings.temperature,
+            reuse=prompt.reuse(reader),
         )
         async with aclosing(cast("AsyncGenerator[ChatDelta, None]", stream)) as deltas:
-            async for sentences, reasoning in _sentences(deltas):
+            async for sentences, reasoning, ahead in _sentences(deltas):
+                if ahead is not None:
+                    yield Waiting(ahead)
                 if reasoning:
                     yield answering.think(reasoning)
                 for sentence in sentences:
@@ -159,17 +171,18 @@ async def _model_text(
 
 async def _sentences(
     deltas: AsyncIterator[ChatDelta],
-) -> AsyncIterator[tuple[list[str], str]]:
-    """Complete sentences and pieces of reasoning, as they come; ends at a sentence without end."""
+) -> AsyncIterator[tuple[list[str], str, int | None]]:
+    """Complete sentences, pieces of reasoning and the place in the queue, as they come; ends at a
+    sentence without end."""
     splitter, buffer, is_cut = ThinkSplitter(), SentenceBuffer(), False
     async for delta in deltas:
         text, reasoning = splitter.feed(delta.text)
-        yield buffer.feed(text), delta.reasoning + reasoning
+        yield buffer.feed(text), delta.reasoning + reasoning, delta.ahead
         is_cut = is_cut or delta.finish_reason == "length"
         if buffer.num_pending > MAX_SENTENCE_CHARS:
             return
     text, reasoning = splitter.flush()
-    yield buffer.feed(text) + buffer.flush(is_cut=is_cut), reasoning
+    yield buffer.feed(text) + buffer.flush(is_cut=is_cut), reasoning, None
 
 
 class _Answering:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from kit.engine.client import ChatMessage
+from kit.engine.client import ChatMessage, Reuse
 from kit.errors import ContextOverflow
 from kit.library.documents import Hit
 
@@ -26,6 +26,7 @@ PASSAGE = '<passage {n} from="{source}">\n{text}\n</passage {n}>'
 MARK = re.compile(r"<\s*/?\s*passage", re.IGNORECASE)
 QUESTION = "Question: {question}"
 TOKENS_PER_MESSAGE = 8  # what a chat template adds around a message, at most, in the ones we know
+EVERYONE = "everyone"  # names the readers of what is shared with all who may sign in
 HISTORY_SHARE = 0.25  # of the budget, while there are passages to drop
 
 CountTokens = Callable[[str], Awaitable[int]]
@@ -33,11 +34,21 @@ CountTokens = Callable[[str], Awaitable[int]]
 
 @dataclass(frozen=True)
 class Prompt:
-    """Messages for the engine and the passages that they hold, in the order of their numbers."""
+    """Messages for the engine and the passages that they hold, in the order of their numbers.
+
+    The passages fill message number 1 up to character `passages_end`.
+    """
 
     messages: tuple[ChatMessage, ...]
     hits: tuple[Hit, ...]
     num_tokens: int
+    passages_end: int
+
+    def reuse(self, reader: str) -> Reuse:
+        """Passages that everyone may read are computed once for all; the rest is the reader's."""
+        if not self.hits or not all(hit.is_shared for hit in self.hits):
+            return Reuse(reader)
+        return Reuse(reader, EVERYONE, shared_message=1, shared_chars=self.passages_end)
 
 
 async def build_prompt(
@@ -48,10 +59,11 @@ async def build_prompt(
     count_tokens: CountTokens,
     max_tokens: int,
 ) -> Prompt:
-    """The largest prompt within `max_tokens`: passages best first, then the latest history.
+    """The largest prompt within `max_tokens`: the best passages, then the latest history.
 
-    History shrinks from its oldest exchange to a quarter of the budget, then the lowest-ranked
-    passages go, then the rest of the history.
+    The passages stand in the order of their documents, so that the same ones begin every prompt
+    alike. History shrinks from its oldest exchange to a quarter of the budget, then the
+    lowest-ranked passages go, then the rest of the history.
     Raises: ContextOverflow if not even the question with the best passage fits.
     """
     exchanges = _exchanges(history)
@@ -66,10 +78,12 @@ async def build_prompt(
     while exchanges and await _size(_flat(exchanges), count) > HISTORY_SHARE * max_tokens:
         exchanges.pop(0)
     while True:
-        messages = _messages(question, kept, _flat(exchanges))
+        placed = sorted(kept, key=lambda hit: (hit.document_id, hit.start))
+        passages = _passages(placed)
+        messages = _messages(question, passages, _flat(exchanges))
         size = await _size(messages, count)
         if size <= max_tokens:
-            return Prompt(tuple(messages), tuple(kept), size)
+            return Prompt(tuple(messages), tuple(placed), size, len(passages))
         if len(kept) > 1:
             kept.pop()
         elif exchanges:
@@ -81,15 +95,18 @@ async def build_prompt(
             )
 
 
-def _messages(
-    question: str, hits: Sequence[Hit], history: Sequence[ChatMessage]
-) -> list[ChatMessage]:
+def _messages(question: str, passages: str, history: Sequence[ChatMessage]) -> list[ChatMessage]:
     """Roles alternate: the passages open the first message of the reader."""
     asked = ChatMessage("user", QUESTION.format(question=question.strip()))
     first, *rest = [*history, asked]
-    passages = "\n".join(_passage(n, hit) for n, hit in enumerate(hits, start=1))
-    opening = PASSAGES.format(passages=passages) + first.content
-    return [ChatMessage("system", SYSTEM), ChatMessage("user", opening), *rest]
+    opening = ChatMessage("user", passages + first.content)
+    return [ChatMessage("system", SYSTEM), opening, *rest]
+
+
+def _passages(hits: Sequence[Hit]) -> str:
+    """The passages as one text: the same ones make the same text, whatever their ranks."""
+    numbered = "\n".join(_passage(n, hit) for n, hit in enumerate(hits, start=1))
+    return PASSAGES.format(passages=numbered)
 
 
 def _passage(n: int, hit: Hit) -> str:

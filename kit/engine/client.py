@@ -26,11 +26,41 @@ class ChatMessage:
 
 @dataclass(frozen=True)
 class ChatDelta:
-    """A piece of a streamed answer. `finish_reason` is set in the last one."""
+    """A piece of a streamed answer. `finish_reason` is set in the last one.
+
+    While the request waits its turn, `ahead` says how many come before it.
+    """
 
     text: str = ""
     reasoning: str = ""
     finish_reason: str | None = None
+    ahead: int | None = None
+
+
+@dataclass(frozen=True)
+class Reuse:
+    """Who asks, and who else may profit from what the engine computes for it.
+
+    The whole conversation serves `person` alone. Its beginning, up to `shared_chars` characters
+    into message number `shared_message` (0 = the first), serves all who name `shared_namespace`;
+    None = nobody.
+    """
+
+    person: str
+    shared_namespace: str | None = None
+    shared_message: int = 0
+    shared_chars: int = 0
+
+    def fields(self) -> dict[str, Any]:
+        """As the kit's own engine reads it."""
+        own: dict[str, Any] = {"user": self.person, "cache_namespace": f"person {self.person}"}
+        if self.shared_namespace is not None:
+            own["shared_prefix"] = {
+                "namespace": self.shared_namespace,
+                "message": self.shared_message,
+                "chars": self.shared_chars,
+            }
+        return own
 
 
 class Engine(Protocol):
@@ -44,6 +74,7 @@ class Engine(Protocol):
         temperature: float = 0.0,
         seed: int | None = None,
         stop: Sequence[str] = (),
+        reuse: Reuse | None = None,
     ) -> AsyncIterator[ChatDelta]:
         """Stream an answer. Raises EngineUnavailable, ContextOverflow or EngineError."""
         ...
@@ -60,6 +91,7 @@ class Engine(Protocol):
 _CONNECT_S = 3.0
 _POOL_S = 10.0
 _SHORT_S = 10.0
+_QUEUED = ": queued "
 _CHARS_PER_TOKEN = 3  # an estimate on the safe side, for servers that cannot count
 
 
@@ -79,6 +111,7 @@ class EngineClient:
         self._model = model
         self._n_ctx: int | None = None
         self._can_count = True
+        self._is_ours = False  # whether the server knows the fields that only our engine has
         timeout = httpx.Timeout(None, connect=_CONNECT_S, write=_POOL_S, pool=_POOL_S)
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=8)
         # trust_env is off: a proxy of the environment must never see what goes to the engine.
@@ -94,6 +127,7 @@ class EngineClient:
         temperature: float = 0.0,
         seed: int | None = None,
         stop: Sequence[str] = (),
+        reuse: Reuse | None = None,
     ) -> AsyncIterator[ChatDelta]:
         """Stream an answer. Raises EngineUnavailable, ContextOverflow or EngineError."""
         body: dict[str, Any] = {
@@ -105,6 +139,7 @@ class EngineClient:
         }
         body |= {} if seed is None else {"seed": seed}
         body |= {"stop": list(stop)} if stop else {}
+        body |= reuse.fields() if reuse is not None and self._is_ours else {}
         with _explain(self._url):
             request = self._http.build_request("POST", f"{self._url}/chat/completions", json=body)
             response = await self._http.send(request, stream=True)
@@ -157,6 +192,7 @@ class EngineClient:
             meta = entry.get("meta") or {}
             self._n_ctx = int(meta.get("n_ctx") or entry.get("max_model_len") or 0)
             self._model = self._model or str(entry.get("id", ""))
+            self._is_ours = entry.get("owned_by") == "kit"
         return self._model
 
     async def _short(self, method: str, url: str, **options: Any) -> httpx.Response:
@@ -169,6 +205,9 @@ async def _read_deltas(response: httpx.Response) -> AsyncIterator[ChatDelta]:
     """The deltas of a stream of server-sent events. Raises: EngineError if it breaks off."""
     has_finished = False
     async for line in response.aiter_lines():
+        if line.startswith(_QUEUED):
+            yield ChatDelta(ahead=int(json.loads(line.removeprefix(_QUEUED))["ahead"]))
+            continue
         data = line.removeprefix("data:").strip()
         if not line.startswith("data:") or not data:
             continue

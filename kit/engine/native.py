@@ -17,10 +17,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from kit.engine.gguf import GgufFile, read_gguf, split_paths
 from kit.engine.machine import available_memory
+from kit.engine.pace import MAX_STEP_TOKENS
 from kit.engine.sampler import Sampler, Sampling
-from kit.engine.scheduler import MAX_STEP_TOKENS, Row
+from kit.engine.scheduler import Row
 from kit.errors import EngineError, MachineError, ModelError
 from kit.files import format_bytes
 
@@ -119,6 +122,9 @@ class Model:
         self.n_ctx_train = lib.llama_model_n_ctx_train(self.handle)
         self.size_bytes = lib.llama_model_size(self.handle)
         self.num_params = lib.llama_model_n_params(self.handle)
+        self.can_trim = not (
+            lib.llama_model_is_recurrent(self.handle) or lib.llama_model_is_hybrid(self.handle)
+        )
 
     @functools.cached_property
     def max_piece_bytes(self) -> int:
@@ -178,18 +184,24 @@ class Model:
 class Decoder:
     """A context: one cache of keys and values per slot, and the batch that fills them."""
 
-    def __init__(self, model: Model, *, n_ctx: int, num_slots: int, n_threads: int) -> None:
-        """`n_ctx` is the context of one slot. Raises: EngineError if there is no memory for it."""
+    def __init__(
+        self, model: Model, *, n_ctx: int, num_slots: int, n_threads: int, max_draft: int = 0
+    ) -> None:
+        """`n_ctx` is the context of one slot, `max_draft` the most tokens guessed for it in a step.
+
+        Raises: EngineError if there is no memory for it.
+        """
         lib = model.lib
         params = lib.llama_context_default_params()
         params.n_ctx, params.n_seq_max = n_ctx * num_slots, num_slots
-        params.n_batch = params.n_ubatch = MAX_STEP_TOKENS + num_slots
-        params.n_outputs_max = num_slots
+        max_outputs = num_slots * (1 + max_draft)
+        params.n_batch = params.n_ubatch = MAX_STEP_TOKENS + max_outputs
+        params.n_outputs_max = max_outputs
         params.n_threads = params.n_threads_batch = n_threads
         params.kv_unified = False  # attention then runs over one slot's tokens, not over all
         params.no_perf = True
         self._lib = lib
-        self.n_vocab = model.n_vocab
+        self.n_vocab, self.can_trim = model.n_vocab, model.can_trim
         self.handle = lib.llama_init_from_model(model.handle, params)
         if not self.handle:
             raise EngineError(
@@ -232,8 +244,29 @@ class Decoder:
         self._lib.llama_memory_seq_rm(self._memory, slot, -1, -1)
         return 0
 
+    def save(self, slot: int, max_bytes: int) -> np.ndarray | None:
+        """A copy of what a slot holds, None if that is larger than `max_bytes`: uint8, (size,)."""
+        size = self._lib.llama_state_seq_get_size(self.handle, slot)
+        if not 0 < size <= max_bytes:
+            return None
+        state = np.empty(size, dtype=np.uint8)
+        written = self._lib.llama_state_seq_get_data(self.handle, _pointer(state), size, slot)
+        return state if written == size else None
+
+    def load(self, slot: int, state: Any) -> bool:
+        """Make a slot hold what was saved; False, and an empty slot, if llama.cpp refuses it."""
+        self.keep(slot, 0)
+        taken = self._lib.llama_state_seq_set_data(self.handle, _pointer(state), state.nbytes, slot)
+        if taken != state.nbytes:
+            self.keep(slot, 0)
+        return bool(taken == state.nbytes)
+
     def new_sampler(self, sampling: Sampling) -> Sampler:
         return Sampler(self._lib, sampling, n_vocab=self.n_vocab)
 
     def sample(self, sampler: Sampler, row: int) -> int:
         return sampler.sample(self.handle, row)
+
+
+def _pointer(state: np.ndarray) -> Any:
+    return state.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))

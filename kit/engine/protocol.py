@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -18,10 +18,11 @@ from kit.engine.sequence import Finish
 
 MAX_STOP = 16
 MAX_MESSAGES = 4096
+MAX_TIMEOUT_S = 86_400
 ROLES = ("system", "developer", "user", "assistant")
 # Fields that change nothing in the text; accepted so that clients need no special case.
 _HARMLESS = frozenset(
-    {"user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"}
+    {"metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"}
     | {"parallel_tool_calls", "verbosity"}
 )
 # Fields that ask for what this engine cannot do, unless they say "no" in one of these ways.
@@ -51,7 +52,8 @@ _SAMPLING_RANGES = {
 }
 _COMMON = {
     *("model", "max_tokens", "stop", "stream", "stream_options", "seed", "top_k"),
-    *("cache_namespace", *_SAMPLING_RANGES, *_UNSUPPORTED, *_HARMLESS),
+    *("user", "timeout_s", "cache_namespace", "shared_prefix"),
+    *(*_SAMPLING_RANGES, *_UNSUPPORTED, *_HARMLESS),
 }
 _CHAT = _COMMON | {"messages", "max_completion_tokens", "chat_template_kwargs", "reasoning_effort"}
 _COMPLETION = _COMMON | {"prompt"}
@@ -81,8 +83,22 @@ def error_body(
 
 
 @dataclass(frozen=True)
+class SharedPrefix:
+    """The beginning of a conversation that others may reuse: all before message number `message`
+    (0 = the first), and the first `chars` characters of its content."""
+
+    namespace: str
+    message: int
+    chars: int
+    is_pinned: bool = False
+
+
+@dataclass(frozen=True)
 class GenerateRequest:
-    """A checked request. `messages` is empty for a plain completion, whose text is `prompt`."""
+    """A checked request. `messages` is empty for a plain completion, whose text is `prompt`.
+
+    `person` is who asks, for fairness; `timeout_s` how long the answer is worth waiting for.
+    """
 
     sampling: Sampling
     max_tokens: int | None
@@ -90,6 +106,9 @@ class GenerateRequest:
     stream: bool
     include_usage: bool
     cache_namespace: str | None
+    person: str = ""
+    timeout_s: float | None = None
+    shared_prefix: SharedPrefix | None = None
     messages: tuple[Mapping[str, str], ...] = ()
     prompt: str = ""
     template_variables: Mapping[str, Any] = field(default_factory=dict)
@@ -98,9 +117,11 @@ class GenerateRequest:
 def read_chat(body: bytes) -> GenerateRequest:
     """Check a /v1/chat/completions body. Raises: RequestRefused naming the field."""
     fields = _Fields(body, _CHAT)
+    messages = fields.messages()
     return GenerateRequest(
         **fields.common(("max_completion_tokens", "max_tokens")),
-        messages=fields.messages(),
+        messages=messages,
+        shared_prefix=fields.shared_prefix(messages),
         template_variables=fields.template_variables(),
     )
 
@@ -110,6 +131,12 @@ def read_completion(body: bytes) -> GenerateRequest:
     fields = _Fields(body, _COMPLETION)
     prompt = fields.text("prompt", fields.values.get("prompt"))
     return GenerateRequest(**fields.common(("max_tokens",)), prompt=prompt)
+
+
+def read_forget(body: bytes) -> str:
+    """Check a /v1/cache/forget body, {"namespace": text}. Raises: RequestRefused."""
+    fields = _Fields(body, {"namespace"})
+    return fields.text("namespace", fields.values.get("namespace"))
 
 
 def read_tokenize(body: bytes) -> str:
@@ -165,7 +192,30 @@ class _Fields:
             "cache_namespace": None
             if namespace is None
             else self.text("cache_namespace", namespace),
+            "person": self.text("user", self.values.get("user") or ""),
+            "timeout_s": self.number("timeout_s", 0.001, MAX_TIMEOUT_S),
         }
+
+    def shared_prefix(self, messages: Sequence[Mapping[str, str]]) -> SharedPrefix | None:
+        value = self.values.get("shared_prefix")
+        if value is None:
+            return None
+        known = {"namespace", "message", "chars", "pin"}
+        if not isinstance(value, dict) or not value.keys() <= known:
+            _refuse("shared_prefix", "an object with namespace, message, chars and pin", value)
+        message = self.index("shared_prefix.message", value.get("message"), len(messages) - 1)
+        length = len(messages[message]["content"])
+        return SharedPrefix(
+            namespace=self.text("shared_prefix.namespace", value.get("namespace")),
+            message=message,
+            chars=self.index("shared_prefix.chars", value.get("chars"), length),
+            is_pinned=self.flag("shared_prefix.pin", value.get("pin")),
+        )
+
+    def index(self, name: str, value: Any, most: int) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+            _refuse(name, f"a whole number from 0 to {most}", value)
+        return value
 
     def sampling(self) -> Sampling:
         numbers = {name: self.number(name, *span) for name, span in _SAMPLING_RANGES.items()}

@@ -15,6 +15,7 @@ import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import asdict
 from typing import Any
 
 from starlette.applications import Starlette
@@ -24,6 +25,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from kit.engine.fairness import QueueFull
+from kit.engine.metrics import Sample, exposition
 from kit.engine.protocol import (
     GenerateRequest,
     Reply,
@@ -31,16 +34,17 @@ from kit.engine.protocol import (
     error_body,
     read_chat,
     read_completion,
+    read_forget,
     read_tokenize,
 )
 from kit.engine.reasoning import Piece
-from kit.engine.scheduler import QueueFull
-from kit.engine.sequence import Finish
+from kit.engine.sequence import Finish, Queued
 from kit.engine.service import Generation, Service, ServiceOptions
 from kit.errors import ContextOverflow, KitError
 
 MAX_BODY_BYTES = 16 << 20
 RETRY_AFTER_S = 2
+MAX_RETRY_AFTER_S = 60
 
 
 class State:
@@ -65,6 +69,7 @@ def build_app(state: State, *, is_loopback: bool) -> Starlette:
         Route("/v1/models", _models),
         Route("/v1/chat/completions", _chat, methods=["POST"]),
         Route("/v1/completions", _completion, methods=["POST"]),
+        Route("/v1/cache/forget", _forget, methods=["POST"]),
         Route("/tokenize", _tokenize, methods=["POST"]),
     ]
     handlers: dict[Any, Callable[[Request, Any], Awaitable[Response]]] = {
@@ -116,29 +121,18 @@ async def _models(request: Request) -> Response:
 async def _metrics(request: Request) -> Response:
     """Prometheus text format. Counters are of this process."""
     service = _state(request).service
+    ready = Sample("kit_engine_ready", "1 once the model is loaded", service is not None)
     if service is None:
-        return PlainTextResponse("kit_engine_ready 0\n")
-    runner, total = service.runner, service.runner.counters
-    rows: list[tuple[str, str, str, float]] = [
-        ("ready", "gauge", "1 once the model is loaded", 1),
-        ("requests_running", "gauge", "requests that have a slot", runner.num_running),
-        ("requests_waiting", "gauge", "requests in the queue", runner.num_waiting),
-        ("requests_total", "counter", "requests accepted", total.requests),
-        ("requests_finished_total", "counter", "answers completed", total.finished),
-        ("requests_cancelled_total", "counter", "answers nobody waited for", total.cancelled),
-        ("requests_failed_total", "counter", "answers that failed", total.failed),
-        ("requests_refused_total", "counter", "refused: the queue was full", total.refused),
-        ("prompt_tokens_total", "counter", "prompt tokens computed", total.prompt_tokens),
-        ("cached_tokens_total", "counter", "prompt tokens reused", total.cached_tokens),
-        ("generated_tokens_total", "counter", "tokens sampled", total.generated_tokens),
-        ("steps_total", "counter", "batches decoded", total.steps),
-        ("busy_seconds_total", "counter", "seconds spent decoding", total.busy_s),
-    ]
-    lines = []
-    for name, kind, help_text, value in rows:
-        name = f"kit_engine_{name}"
-        lines += [f"# HELP {name} {help_text}", f"# TYPE {name} {kind}", f"{name} {value:g}"]
-    return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
+        return PlainTextResponse("\n".join(ready.lines()) + "\n")
+    page = exposition([ready, *service.runner.samples()], service.runner.counters)
+    return PlainTextResponse(page, media_type="text/plain; version=0.0.4")
+
+
+async def _forget(request: Request) -> Response:
+    """Nothing that was computed in a namespace is kept any longer, in memory or on disk."""
+    service = _state(request).require()
+    service.runner.forget(read_forget(await _body(request)))
+    return JSONResponse({"forgotten": True})
 
 
 async def _tokenize(request: Request) -> Response:
@@ -161,14 +155,12 @@ async def _generate(
     state = _state(request)
     service = state.require()
     asked = read(await _body(request))
+    service.runner.require_room(asked.person)  # before any work: a refusal is quick
     prompt = await asyncio.to_thread(service.prompt, asked)
+    sharing = await asyncio.to_thread(service.sharing, asked, prompt)
     prefix = "chatcmpl" if is_chat else "cmpl"
     reply = Reply(f"{prefix}-{uuid.uuid4().hex}", int(time.time()), state.options.name, is_chat)
-    try:
-        generation = service.start(asked, prompt)
-    except QueueFull:
-        service.runner.counters.refused += 1
-        raise
+    generation = service.start(asked, prompt, sharing)
     if asked.stream:
         return _EventStream(generation, reply, include_usage=asked.include_usage)
     return await _whole(request.receive, generation, reply)
@@ -218,6 +210,8 @@ async def _whole(receive: Receive, generation: Generation, reply: Reply) -> Resp
             if isinstance(event, Piece):
                 text.append(event.text)
                 reasoning.append(event.reasoning)
+            elif isinstance(event, Queued):
+                continue
             elif event.error is not None:
                 raise event.error
             else:
@@ -238,16 +232,19 @@ class _EventStream(Response):
         async with _cancel_on_disconnect(receive, self._generation):
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             async for line in self._lines():
-                body = f"data: {line}\n\n".encode()
+                body = f"{line}\n\n".encode()
                 await send({"type": "http.response.body", "body": body, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
 
     async def _lines(self) -> AsyncIterator[str]:
         async for chunk in self._chunks():
-            yield json.dumps(chunk, ensure_ascii=False)
-        yield "[DONE]"
+            if isinstance(chunk, Queued):  # a comment: clients that do not know it skip it
+                yield f": queued {json.dumps(asdict(chunk))}"
+            else:
+                yield f"data: {json.dumps(chunk, ensure_ascii=False)}"
+        yield "data: [DONE]"
 
-    async def _chunks(self) -> AsyncIterator[dict[str, Any]]:
+    async def _chunks(self) -> AsyncIterator[dict[str, Any] | Queued]:
         reply, has_usage = self._reply, self._include_usage
         yield reply.chunk({"role": "assistant", "content": ""}, has_usage=has_usage)
         async for event in self._generation.events():
@@ -255,6 +252,8 @@ class _EventStream(Response):
                 named = {"content": event.text, "reasoning_content": event.reasoning}
                 delta = {name: text for name, text in named.items() if text}
                 yield reply.chunk(delta, has_usage=has_usage)
+            elif isinstance(event, Queued):
+                yield event
             else:
                 async for chunk in self._last_chunks(event):
                     yield chunk
@@ -273,11 +272,13 @@ async def _on_refused(_request: Request, problem: RequestRefused) -> Response:
     return JSONResponse(problem.body, status_code=problem.status, headers=headers)
 
 
-async def _on_queue_full(_request: Request, _problem: QueueFull) -> Response:
+async def _on_queue_full(request: Request, _problem: QueueFull) -> Response:
+    wait_s = request.app.state.kit.require().runner.wait_s()
     body = error_body(
         "too many requests wait already; try again", kind="rate_limit_error", code="queue_full"
     )
-    return JSONResponse(body, status_code=429, headers={"Retry-After": str(RETRY_AFTER_S)})
+    retry_s = max(RETRY_AFTER_S, min(MAX_RETRY_AFTER_S, round(wait_s / 4)))
+    return JSONResponse(body, status_code=429, headers={"Retry-After": str(retry_s)})
 
 
 async def _on_kit_error(_request: Request, problem: KitError) -> Response:

@@ -1,35 +1,21 @@
 """Which tokens are computed next: continuous batching over a fixed number of slots.
 
-Knows sequences, slots and budgets; no model, no threads, no clock. Keeps three invariants: every
-decoding sequence advances in every step, so does the prompt that came first, and what a slot holds
-serves only sequences of the same cache namespace.
+Knows sequences, whose turn it is and budgets; no model and no threads. Keeps three invariants:
+every decoding sequence advances in every step, so does the prompt that came first, and no prefix is
+computed while another sequence is computing it.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence as Seq
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
 
+from kit.engine.draft import Drafter
+from kit.engine.fairness import FairQueue
+from kit.engine.pace import Pace
+from kit.engine.prefix import PrefixCache
 from kit.engine.sequence import Sequence, Vocabulary
-from kit.errors import KitError
-
-MAX_WAITING = 64
-MAX_STEP_TOKENS = 512
-MIN_STEP_TOKENS = 32
-
-
-class QueueFull(Exception):
-    """More requests wait than the queue holds; the caller should come back later."""
-
-
-class Cache(Protocol):
-    """The keys and values that slots hold."""
-
-    def keep(self, slot: int, num_tokens: int) -> int:
-        """Forget all but the first `num_tokens` of a slot; returns how many are really left."""
-        ...
+from kit.errors import EngineTimeout, KitError
 
 
 @dataclass(frozen=True)
@@ -43,59 +29,38 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Step:
-    """One batch: its rows, and how many tokens of which sequence they advance."""
+class Advance:
+    """What a step does for one sequence: its tokens from `num_computed` on, then a guess.
 
-    rows: tuple[Row, ...]
-    advances: tuple[tuple[Sequence, int], ...]
-    outputs: tuple[tuple[int, Sequence], ...]
-    """(row index, sequence) wherever a token is to be sampled, in row order."""
-
-    @property
-    def num_prompt_tokens(self) -> int:
-        return sum(count for sequence, count in self.advances if not sequence.is_decoding)
-
-
-@dataclass
-class Slot:
-    """A place for one sequence. `tokens` are those whose keys and values it holds."""
-
-    index: int
-    sequence: Sequence | None = None
-    tokens: list[int] = field(default_factory=list)
-    cache_namespace: str | None = None
-    last_used: int = 0
-
-    def shared_prefix(self, sequence: Sequence) -> int:
-        """Tokens this slot may spare the sequence; the last one is always computed anew."""
-        if self.cache_namespace is None or self.cache_namespace != sequence.cache_namespace:
-            return 0
-        limit = min(len(self.tokens), len(sequence.tokens) - 1)
-        return next((i for i in range(limit) if self.tokens[i] != sequence.tokens[i]), limit)
-
-
-class StepBudget:
-    """Prompt tokens per step, so that a step lasts about as long as a stream may pause.
-
-    Learns the prompt speed from finished steps. Powers of two, so that it settles.
+    Rows `first_row` … hold `num_tokens` tokens of the sequence and the tokens of `draft`. If
+    `is_output`, a token is sampled after the last of them, and after each of the draft that the
+    token before it confirms.
     """
 
-    def __init__(self, *, busy_s: float = 0.25, idle_s: float = 1.0) -> None:
-        self._busy_s, self._idle_s = busy_s, idle_s
-        self._tok_per_s: float | None = None
+    sequence: Sequence
+    first_row: int
+    num_tokens: int
+    is_output: bool
+    draft: tuple[int, ...] = ()
 
-    def tokens(self, *, is_streaming: bool) -> int:
-        """The budget while others stream, or while nobody does."""
-        if self._tok_per_s is None:
-            return MIN_STEP_TOKENS * 4
-        wanted = self._tok_per_s * (self._busy_s if is_streaming else self._idle_s)
-        return min(MAX_STEP_TOKENS, max(MIN_STEP_TOKENS, 1 << max(0, int(wanted).bit_length() - 1)))
+    @property
+    def output_rows(self) -> range:
+        """Batch rows whose distribution is wanted, in order."""
+        first = self.first_row + self.num_tokens - 1
+        return range(first, first + len(self.draft) + 1) if self.is_output else range(0)
 
-    def observe(self, num_tokens: int, seconds: float) -> None:
-        if num_tokens < MIN_STEP_TOKENS or seconds <= 0:
-            return
-        speed = num_tokens / seconds
-        self._tok_per_s = speed if self._tok_per_s is None else 0.7 * self._tok_per_s + 0.3 * speed
+
+@dataclass(frozen=True)
+class Step:
+    """One batch: its rows, and what they do for whom."""
+
+    rows: tuple[Row, ...]
+    advances: tuple[Advance, ...]
+    num_prompt_tokens: int
+
+    @property
+    def outputs(self) -> list[Advance]:
+        return [advance for advance in self.advances if advance.is_output]
 
 
 class Scheduler:
@@ -103,119 +68,155 @@ class Scheduler:
 
     def __init__(
         self,
-        cache: Cache,
+        prefixes: PrefixCache,
+        queue: FairQueue,
         vocabulary: Vocabulary,
         *,
-        num_slots: int,
         n_ctx: int,
-        max_waiting: int = MAX_WAITING,
+        pace: Pace | None = None,
+        drafter: Drafter | None = None,
     ) -> None:
-        self._cache, self._vocabulary = cache, vocabulary
-        self._n_ctx, self._max_waiting = n_ctx, max_waiting
-        self.slots = [Slot(index) for index in range(num_slots)]
-        self.waiting: deque[Sequence] = deque()
-        self._num_steps = self._num_arrivals = 0
+        self.prefixes, self.waiting = prefixes, queue
+        self.pace, self.drafter = pace or Pace(), drafter or Drafter(max_tokens=0)
+        self._vocabulary, self._n_ctx = vocabulary, n_ctx
+        self._num_arrivals = 0
 
     @property
     def running(self) -> list[Sequence]:
-        return [slot.sequence for slot in self.slots if slot.sequence is not None]
+        return self.prefixes.running
 
     @property
     def has_work(self) -> bool:
-        return bool(self.waiting or self.running)
+        return bool(len(self.waiting) or self.running)
 
     def submit(self, sequence: Sequence) -> None:
         """Queue a sequence. Raises: QueueFull."""
-        if len(self.waiting) >= self._max_waiting:
-            raise QueueFull
         self._num_arrivals += 1
         sequence.arrival = self._num_arrivals
-        self.waiting.append(sequence)
+        self.waiting.push(sequence)
 
-    def plan(self, max_prompt_tokens: int) -> Step:
-        """The next step; empty if there is nothing to do. Cancelled sequences end before it."""
-        self._num_steps += 1
-        self._drop_cancelled()
+    # -- planning -----------------------------------------------------------------------------
+
+    def plan(self, *, now: float = 0.0, max_prompt_tokens: int | None = None) -> Step:
+        """The next step; empty if there is nothing to do. What nobody waits for ends before it."""
+        self._drop_unwanted(now)
         self._admit()
         decoding = [sequence for sequence in self.running if sequence.is_decoding]
         reading = [sequence for sequence in self.running if not sequence.is_decoding]
         reading.sort(key=lambda sequence: sequence.arrival)
-        counts = split_budget([s.num_uncomputed for s in reading], max_prompt_tokens)
-        advances = [(sequence, 1) for sequence in decoding]
-        advances += [pair for pair in zip(reading, counts, strict=True) if pair[1]]
-        return self._step(advances)
+        budget = max_prompt_tokens or self.pace.prompt_budget(is_streaming=bool(decoding))
+        counts = split_budget([s.next_stop - s.num_computed for s in reading], budget)
+        drafts = self.drafter.propose(decoding, num_reading=len(reading))
+        return _step(
+            [(sequence, 1, drafts.get(sequence, ())) for sequence in decoding]
+            + [(s, count, ()) for s, count in zip(reading, counts, strict=True) if count],
+            num_prompt_tokens=sum(counts),
+        )
 
-    def _step(self, advances: list[tuple[Sequence, int]]) -> Step:
-        rows: list[Row] = []
-        outputs: list[tuple[int, Sequence]] = []
-        for sequence, count in advances:
-            start, end = sequence.num_computed, sequence.num_computed + count
-            for at in range(start, end):
-                is_output = at == len(sequence.tokens) - 1
-                rows.append(Row(sequence.tokens[at], at, _slot_of(sequence), is_output))
-            if end == len(sequence.tokens):
-                outputs.append((len(rows) - 1, sequence))
-        return Step(tuple(rows), tuple(advances), tuple(outputs))
+    def _drop_unwanted(self, now: float) -> None:
+        for sequence in [*self.waiting, *self.running]:
+            is_late = sequence.deadline is not None and now >= sequence.deadline
+            if not (sequence.is_cancelled or is_late):
+                continue
+            if sequence.slot is None:
+                self.waiting.remove(sequence)
+            if sequence.is_cancelled:
+                sequence.end("cancelled")
+            else:
+                sequence.end("error", EngineTimeout("the answer was not ready in the time given"))
+            self._release(sequence)
 
-    def commit(self, step: Step, sampled: Seq[int]) -> None:
-        """Record a decoded step and the tokens sampled for its outputs."""
-        for sequence, count in step.advances:
-            start = sequence.num_computed
-            self._slot(sequence).tokens += sequence.tokens[start : start + count]
-            sequence.num_computed += count
-        for (_, sequence), token in zip(step.outputs, sampled, strict=True):
-            sequence.accept(token, self._vocabulary, self._n_ctx)
-            if sequence.finish is not None:
-                self._release(sequence)
+    def _admit(self) -> None:
+        """Give free slots to those whose turn it is, save those whose prefix is on its way."""
+        if not (len(self.waiting) and self.prefixes.has_room):
+            return
+        for sequence in list(self.waiting):
+            if self.prefixes.has_room and not self.prefixes.is_awaited(sequence):
+                self.waiting.remove(sequence)
+                self.prefixes.place(sequence)
+                self.waiting.charge(sequence.person, num_read=sequence.num_uncomputed)
+
+    # -- account ------------------------------------------------------------------------------
+
+    def commit(self, step: Step, sampled: Seq[Seq[int]]) -> None:
+        """Record a decoded step and the tokens sampled for each of its outputs.
+
+        An output with a draft has one token more than it confirmed of the draft.
+        """
+        for advance in step.advances:
+            _compute(self.prefixes, advance.sequence, advance.num_tokens)
+        for advance, tokens in zip(step.outputs, sampled, strict=True):
+            self._accept(advance, tokens)
+
+    def _accept(self, advance: Advance, tokens: Seq[int]) -> None:
+        sequence, before = advance.sequence, advance.sequence.num_generated
+        for token in tokens:
+            if sequence.finish is None:
+                sequence.accept(token, self._vocabulary, self._n_ctx)
+        self.waiting.charge(sequence.person, num_written=sequence.num_generated - before)
+        if advance.draft:  # what was confirmed is computed already; the rest is forgotten
+            _compute(self.prefixes, sequence, max(0, sequence.num_uncomputed - 1))
+            self.prefixes.trim(sequence)
+            self.drafter.observe(len(advance.draft), len(tokens) - 1)
+        if sequence.finish is not None:
+            self.pace.observe_answer(sequence.num_generated)
+            self._release(sequence)
 
     def fail(self, step: Step, error: KitError) -> None:
         """End every sequence of a step that could not be decoded; their slots are emptied."""
-        for sequence, _ in step.advances:
-            sequence.end("error", error)
-            sequence.cache_namespace = None
-            self._release(sequence)
+        for advance in step.advances:
+            advance.sequence.end("error", error)
+            self.prefixes.empty(self.prefixes.slots[advance.sequence.row_slot])
+            self._release(advance.sequence)
 
     def fail_all(self, error: KitError) -> None:
         for sequence in [*self.waiting, *self.running]:
             sequence.end("error", error)
-        self.waiting.clear()
-
-    def _drop_cancelled(self) -> None:
-        for sequence in [s for s in self.waiting if s.is_cancelled]:
+        for sequence in list(self.waiting):
             self.waiting.remove(sequence)
-            sequence.end("cancelled")
-        for sequence in [s for s in self.running if s.is_cancelled]:
-            sequence.end("cancelled")
-            self._release(sequence)
-
-    def _admit(self) -> None:
-        """Give free slots to those who waited longest."""
-        while self.waiting and (free := [slot for slot in self.slots if slot.sequence is None]):
-            sequence = self.waiting.popleft()
-            slot = min(
-                free, key=lambda s: (-s.shared_prefix(sequence), len(s.tokens) > 0, s.last_used)
-            )
-            kept = self._cache.keep(slot.index, slot.shared_prefix(sequence))
-            slot.tokens = slot.tokens[:kept]
-            slot.sequence, slot.cache_namespace = sequence, sequence.cache_namespace
-            sequence.slot, sequence.num_computed, sequence.num_cached = slot.index, kept, kept
 
     def _release(self, sequence: Sequence) -> None:
-        slot = self._slot(sequence)
-        slot.sequence, slot.last_used = None, self._num_steps
-        slot.cache_namespace = sequence.cache_namespace
-        if sequence.cache_namespace is None:
-            self._cache.keep(slot.index, 0)
-            slot.tokens = []
+        if sequence.slot is not None:
+            self.prefixes.release(sequence)
 
-    def _slot(self, sequence: Sequence) -> Slot:
-        return self.slots[_slot_of(sequence)]
+    # -- telling ------------------------------------------------------------------------------
+
+    def tell_waiting(self) -> None:
+        """Everyone who waits hears how many come before, whenever that has changed."""
+        num_slots = len(self.prefixes.slots)
+        num_tokens = sum(sequence.num_to_read for sequence in self.running)
+        for ahead, sequence in enumerate(self.waiting):
+            if sequence.num_ahead != ahead:
+                num_answers = len(self.running) + ahead
+                wait_s = self.pace.seconds(num_tokens, num_answers, num_slots)
+                sequence.tell_ahead(ahead, wait_s)
+            num_tokens += len(sequence.tokens)
+
+    def wait_s(self) -> float:
+        """About how long whoever came now would wait."""
+        every = [*self.running, *self.waiting]
+        num_tokens = sum(sequence.num_to_read for sequence in every)
+        return self.pace.seconds(num_tokens, len(every), len(self.prefixes.slots))
 
 
-def _slot_of(sequence: Sequence) -> int:
-    if sequence.slot is None:
-        raise RuntimeError("a sequence without a slot was scheduled")
-    return sequence.slot
+def _compute(prefixes: PrefixCache, sequence: Sequence, num_tokens: int) -> None:
+    """The next tokens of the sequence are in its slot."""
+    start = sequence.num_computed
+    prefixes.slots[sequence.row_slot].tokens += sequence.tokens[start : start + num_tokens]
+    sequence.num_computed += num_tokens
+
+
+def _step(advances: list[tuple[Sequence, int, tuple[int, ...]]], *, num_prompt_tokens: int) -> Step:
+    rows: list[Row] = []
+    made: list[Advance] = []
+    for sequence, count, draft in advances:
+        start, end = sequence.num_computed, sequence.num_computed + count
+        is_output = end == len(sequence.tokens)
+        made.append(Advance(sequence, len(rows), count, is_output, draft))
+        slot, last = sequence.row_slot, end - 1
+        for at, token in enumerate([*sequence.tokens[start:end], *draft], start=start):
+            rows.append(Row(token, at, slot, is_output and at >= last))
+    return Step(tuple(rows), tuple(made), num_prompt_tokens)
 
 
 def split_budget(needs: Seq[int], budget: int) -> list[int]:

@@ -6,6 +6,7 @@ the front of `tokens` have their keys and values in the slot's cache, and no oth
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -32,6 +33,14 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Queued:
+    """The sequence waits: how many come before it, and about how long that takes."""
+
+    ahead: int
+    wait_s: float
+
+
+@dataclass(frozen=True)
 class Finish:
     """The last event of every sequence, with its token counts."""
 
@@ -42,23 +51,57 @@ class Finish:
     error: KitError | None = None
 
 
+@dataclass(frozen=True)
+class Sharing:
+    """Who may reuse the keys and values of a sequence.
+
+    Whoever passes the same `namespace` may reuse all of them, whoever passes the same
+    `shared_namespace` the first `num_shared`; None = nobody.
+    """
+
+    namespace: str | None = None
+    shared_namespace: str | None = None
+    num_shared: int = 0
+
+    @property
+    def is_private(self) -> bool:
+        """Whether nobody may ever reuse anything."""
+        return self.namespace is None and (self.shared_namespace is None or not self.num_shared)
+
+    def limit(self, other: Sharing) -> int:
+        """Tokens that two sequences may have in common at most."""
+        if self.namespace is not None and self.namespace == other.namespace:
+            return sys.maxsize
+        if self.shared_namespace is not None and self.shared_namespace == other.shared_namespace:
+            return min(self.num_shared, other.num_shared)
+        return 0
+
+
 @dataclass(eq=False)
 class Sequence:
-    """`tokens` begins as the prompt and grows; `emit` receives Text events and one Finish.
+    """`tokens` begins as the prompt and grows; `emit` receives Queued and Text events, one Finish.
 
-    `cache_namespace` names who may reuse this sequence's cache; None = nobody.
+    `person` is who asks, for fairness; `deadline`, of time.monotonic() as `arrived_s` and
+    `last_token_s` are, says until when the answer is waited for; `is_pinned` asks to keep the
+    shared part of the prompt on disk.
     """
 
     tokens: list[int]
     max_tokens: int
-    emit: Callable[[Text | Finish], None]
+    emit: Callable[[Queued | Text | Finish], None]
     sampling: Sampling = field(default_factory=Sampling)
     stop: tuple[str, ...] = ()
-    cache_namespace: str | None = None
+    sharing: Sharing = field(default_factory=Sharing)
+    person: str = ""
+    deadline: float | None = None
+    is_pinned: bool = False
     slot: int | None = None
     arrival: int = 0
     num_computed: int = 0
     num_cached: int = 0
+    num_ahead: int | None = None
+    arrived_s: float = 0.0
+    last_token_s: float | None = None
     is_cancelled: bool = False
     finish: Finish | None = None
     sampler: Any = None
@@ -76,6 +119,24 @@ class Sequence:
         return len(self.tokens) - self.num_computed
 
     @property
+    def num_to_read(self) -> int:
+        """Prompt tokens that are not computed yet; 0 once the answer has begun."""
+        return 0 if self.is_decoding else self.num_uncomputed
+
+    @property
+    def next_stop(self) -> int:
+        """Where reading the prompt pauses: behind its shared part, if that is to be pinned."""
+        end = self.sharing.num_shared
+        return end if self.is_pinned and self.num_computed < end else len(self.tokens)
+
+    @property
+    def row_slot(self) -> int:
+        """The slot of a sequence that has one."""
+        if self.slot is None:
+            raise RuntimeError("a sequence without a slot was scheduled")
+        return self.slot
+
+    @property
     def is_decoding(self) -> bool:
         """Whether the prompt is read and only the newest token waits to be computed."""
         return self.num_generated > 0 and self.num_uncomputed == 1
@@ -91,6 +152,10 @@ class Sequence:
             self.end("stop")
         elif self.num_generated >= self.max_tokens or len(self.tokens) >= n_ctx:
             self.end("length")
+
+    def tell_ahead(self, ahead: int, wait_s: float) -> None:
+        self.num_ahead = ahead
+        self.emit(Queued(ahead, wait_s))
 
     def end(self, reason: FinishReason, error: KitError | None = None) -> None:
         """Emit what was held back and the one Finish. A second call changes nothing."""

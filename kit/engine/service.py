@@ -8,26 +8,33 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kit.engine.draft import MAX_DRAFT
 from kit.engine.gguf import read_gguf
-from kit.engine.machine import usable_cores
+from kit.engine.machine import available_memory, usable_cores
 from kit.engine.native import Decoder, Model, load_library, require_memory
+from kit.engine.pins import PinStore, model_digest
+from kit.engine.prefix import common_prefix
 from kit.engine.protocol import GenerateRequest
 from kit.engine.reasoning import Piece, ReasoningSplitter, opens_reasoning
-from kit.engine.runner import Runner
-from kit.engine.sequence import Finish, Sequence, Text
-from kit.engine.template import ChatTemplate, Prompt
+from kit.engine.runner import Runner, RunnerOptions
+from kit.engine.sequence import Finish, Queued, Sequence, Sharing, Text
+from kit.engine.template import ChatTemplate, Prompt, with_bos
 from kit.engine.variants import choose_variant
 from kit.errors import ContextOverflow
+
+MAX_AUTOMATIC_CACHE_BYTES = 4 << 30
 
 
 @dataclass(frozen=True)
 class ServiceOptions:
-    """How to load a model. `ctx` 0 = as trained; `threads` 0 = one per physical core."""
+    """How to load a model. `ctx` 0 = as trained; `threads` 0 = one per physical core; `cache_mb`
+    memory for finished prefixes, -1 = a quarter of what is free, at most 4 GiB."""
 
     model: Path
     ctx: int = 8192
@@ -36,10 +43,18 @@ class ServiceOptions:
     home: Path | None = None
     alias: str = ""
     debug: bool = False
+    cache_mb: int = -1
 
     @property
     def name(self) -> str:
         return self.alias or self.model.stem
+
+
+def saved_bytes(cache_mb: int) -> int:
+    """Memory for prefixes beside the slots; asked once the model is loaded."""
+    if cache_mb >= 0:
+        return cache_mb << 20
+    return min(available_memory() // 4, MAX_AUTOMATIC_CACHE_BYTES)
 
 
 class Service:
@@ -58,7 +73,11 @@ class Service:
         self.n_threads = options.threads or usable_cores()
         self.model = Model(library, options.model)
         self._decoder = Decoder(
-            self.model, n_ctx=n_ctx, num_slots=options.parallel, n_threads=self.n_threads
+            self.model,
+            n_ctx=n_ctx,
+            num_slots=options.parallel,
+            n_threads=self.n_threads,
+            max_draft=MAX_DRAFT,
         )
         self.n_ctx = min(n_ctx, self._decoder.n_ctx)
         self._template = ChatTemplate(
@@ -67,14 +86,25 @@ class Service:
             eos_token=self.model.special_text("eos"),
         )
         self._max_piece_bytes = self.model.max_piece_bytes
-        self.runner = Runner(
+        self._pins: PinStore | None = None
+        self.runner = self._make_runner(on_broken)
+        self.runner.start()
+
+    def _make_runner(self, on_broken: Callable[[], None]) -> Runner:
+        options = self.options
+        if options.home is not None:
+            self._pins = PinStore(options.home / "prefixes", model_digest(options.model))
+        return Runner(
             self._decoder,
             self.model,
-            num_slots=options.parallel,
-            n_ctx=self.n_ctx,
+            RunnerOptions(
+                num_slots=options.parallel,
+                n_ctx=self.n_ctx,
+                max_saved_bytes=saved_bytes(options.cache_mb),
+            ),
+            pins=self._pins,
             on_broken=on_broken,
         )
-        self.runner.start()
 
     def describe(self) -> dict[str, Any]:
         """The model's facts, as /v1/models shows them under "meta"."""
@@ -123,9 +153,26 @@ class Service:
             hint="send less text, or start the engine with more: --ctx",
         )
 
-    def start(self, request: GenerateRequest, prompt: Prompt) -> Generation:
+    def sharing(self, request: GenerateRequest, prompt: Prompt) -> Sharing:
+        """Who may reuse the prompt's keys and values. Shared are the tokens of the shared text that
+        the whole prompt begins with, so that nothing private is in them."""
+        shared = request.shared_prefix
+        if shared is None:
+            return Sharing(request.cache_namespace)
+        text = self._template.shared_text(
+            request.messages, shared.message, shared.chars, **request.template_variables
+        )
+        alone = with_bos(self.model, self.model.tokenize(text, parse_special=True))
+        limit = min(len(alone), len(prompt.tokens))
+        num_shared = common_prefix(alone, prompt.tokens, limit)
+        return Sharing(request.cache_namespace, shared.namespace, num_shared)
+
+    def start(self, request: GenerateRequest, prompt: Prompt, sharing: Sharing) -> Generation:
         """Queue a generation; call it in the event loop that will read it. Raises: QueueFull."""
         room = self.n_ctx - len(prompt.tokens)
+        deadline = None
+        if request.timeout_s is not None:
+            deadline = time.monotonic() + request.timeout_s
         is_inside = opens_reasoning(prompt.text)
         splitter = ReasoningSplitter(is_inside=is_inside) if request.messages else None
         generation = Generation(self.runner, splitter)
@@ -135,13 +182,18 @@ class Service:
             emit=generation.emit,
             sampling=request.sampling,
             stop=request.stop,
-            cache_namespace=request.cache_namespace,
+            sharing=sharing,
+            person=request.person,
+            deadline=deadline,
+            is_pinned=request.shared_prefix is not None and request.shared_prefix.is_pinned,
         )
         self.runner.submit(generation.sequence)
         return generation
 
     def close(self) -> None:
         self.runner.stop()
+        if self._pins is not None:
+            self._pins.close()
 
 
 class Generation:
@@ -152,9 +204,9 @@ class Generation:
     def __init__(self, runner: Runner, splitter: ReasoningSplitter | None) -> None:
         self._runner, self._splitter = runner, splitter
         self._loop = asyncio.get_running_loop()
-        self._events: asyncio.Queue[Text | Finish] = asyncio.Queue()
+        self._events: asyncio.Queue[Queued | Text | Finish] = asyncio.Queue()
 
-    def emit(self, event: Text | Finish) -> None:
+    def emit(self, event: Queued | Text | Finish) -> None:
         """Called by the runner's thread."""
         with contextlib.suppress(RuntimeError):  # the loop is closed: the server is gone
             self._loop.call_soon_threadsafe(self._events.put_nowait, event)
@@ -162,9 +214,12 @@ class Generation:
     def cancel(self) -> None:
         self._runner.cancel(self.sequence)
 
-    async def events(self) -> AsyncIterator[Piece | Finish]:
+    async def events(self) -> AsyncIterator[Queued | Piece | Finish]:
         while True:
             event = await self._events.get()
+            if isinstance(event, Queued):
+                yield event
+                continue
             piece = self._piece(event)
             if piece.text or piece.reasoning:
                 yield piece

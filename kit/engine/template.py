@@ -21,6 +21,7 @@ from jinja2.filters import do_indent
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from kit.engine.prefix import common_prefix
 from kit.errors import ModelError, UsageError
 
 MAX_TEMPLATE_CHARS = 256 * 1024
@@ -155,15 +156,25 @@ class ChatTemplate:
         parts = self._parts(messages, variables)
         own_controls = _template_controls(tokenizer, parts)
         if _controls(tokenizer, tokens) == own_controls:
-            return Prompt(_with_bos(tokenizer, tokens), text)
+            return Prompt(with_bos(tokenizer, tokens), text)
         if _is_faithful(parts, messages):
-            return Prompt(_with_bos(tokenizer, _tokenize_apart(tokenizer, parts)), text)
+            return Prompt(with_bos(tokenizer, _tokenize_apart(tokenizer, parts)), text)
         # The template drops or changes contents: break everything in them that could be a mark.
         text = self.render([{**m, "content": _defuse(m["content"])} for m in messages], **variables)
         tokens = tokenizer.tokenize(text, parse_special=True)
         if _controls(tokenizer, tokens) != own_controls:
             raise UsageError("a message holds control tokens of this model; remove them")
-        return Prompt(_with_bos(tokenizer, tokens), text)
+        return Prompt(with_bos(tokenizer, tokens), text)
+
+    def shared_text(
+        self, messages: Sequence[Message], message: int, chars: int, **variables: Any
+    ) -> str:
+        """The beginning of the prompt's text that depends on nothing after character `chars` of
+        message number `message`. Raises: UsageError as `render` does."""
+        cut = {**messages[message], "content": messages[message]["content"][:chars]}
+        shorter = self.render([*messages[:message], cut], **variables)
+        whole = self.render(messages, **variables)
+        return whole[: common_prefix(whole, shorter, min(len(whole), len(shorter)))]
 
     def _parts(
         self, messages: Sequence[Message], variables: Mapping[str, Any]
@@ -211,7 +222,7 @@ def _defuse(content: str) -> str:
     return re.sub(r"([<\[])(?=\S)", r"\1 ", content)
 
 
-def _with_bos(tokenizer: Tokenizer, tokens: list[int]) -> list[int]:
+def with_bos(tokenizer: Tokenizer, tokens: list[int]) -> list[int]:
     """Exactly one token for the beginning, whether or not the template wrote one."""
     if tokenizer.bos is None:
         return tokens

@@ -94,3 +94,5 @@ class Hit:
     """Cosine of query and chunk, if the dense half found it."""
     lexical: float | None = field(default=None)
     """BM25 (higher is better), if the lexical half found it."""
+    is_shared: bool = field(default=False)
+    """Whether everyone who may sign in may read it."""

@@ -186,15 +186,18 @@ class Library:
         out, as if it were not there.
         """
         rows = self.database.rows(
-            "SELECT k.id, d.id, d.name, k.page, k.place, k.start, k.end, k.text, k.num_tokens"  # noqa: S608
-            " FROM chunks k JOIN documents d ON d.id = k.document_id"
+            "SELECT k.id, d.id, d.name, k.page, k.place, k.start, k.end, k.text, k.num_tokens,"  # noqa: S608
+            " c.owner_id IS NULL FROM chunks k JOIN documents d ON d.id = k.document_id"
             " JOIN collections c ON c.id = d.collection_id"
             f" WHERE k.id IN (SELECT value FROM json_each(:ids)) AND ({_VISIBLE})",
             {"ids": json.dumps([chunk_id for chunk_id, _ in scores]), "reader": reader},
         )
         found = {row[0]: row for row in rows}
         visible = [(found[chunk_id], score) for chunk_id, score in scores if chunk_id in found]
-        return [Hit(rank, score, *row) for rank, (row, score) in enumerate(visible, start=1)]
+        return [
+            replace(Hit(rank, score, *row[:-1]), is_shared=bool(row[-1]))
+            for rank, (row, score) in enumerate(visible, start=1)
+        ]
 
     def counts(self, reader: str) -> dict[str, int]:
         """Number of documents by state, for this person."""

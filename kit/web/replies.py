@@ -85,7 +85,7 @@ def document_json(document: DocumentRecord) -> dict[str, Any]:
 def hit_json(hit: Hit) -> dict[str, Any]:
     """A passage that was found. Which half found it how well is of no use to a client."""
     shown = asdict(hit)
-    for name in ("chunk_id", "num_tokens"):
+    for name in ("chunk_id", "num_tokens", "is_shared"):
         del shown[name]
     return shown
 

@@ -20,59 +20,11 @@ import httpx
 import openai
 import pytest
 
+from tests.e2e.engine_process import EngineProcess
+
 pytestmark = pytest.mark.e2e
 
 QUESTION = [{"role": "user", "content": "Write a long story about a lighthouse."}]
-
-
-class EngineProcess:
-    """A server process on a port of its own; its log can be read."""
-
-    def __init__(self, model: Path, folder: Path, *flags: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.log = folder / f"engine-{self.port}.log"
-        command = [sys.executable, "-m", "kit.engine.server", "--model", str(model)]
-        command += ["--port", str(self.port), "--home", str(folder), *flags]
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(command, stderr=log, stdout=log)
-        self.root = f"http://127.0.0.1:{self.port}"
-        self.http = httpx.Client(base_url=self.root, timeout=60, trust_env=False)
-
-    def wait_until_ready(self) -> EngineProcess:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            assert self.process.poll() is None, self.log.read_text()
-            with contextlib.suppress(httpx.TransportError):
-                if self.http.get("/health").status_code == 200:
-                    return self
-            time.sleep(0.1)
-        raise AssertionError(f"not ready: {self.log.read_text()}")
-
-    def openai(self) -> openai.OpenAI:
-        http = httpx.Client(trust_env=False, timeout=120)
-        return openai.OpenAI(
-            base_url=f"{self.root}/v1", api_key="none", max_retries=0, http_client=http
-        )
-
-    def metric(self, name: str) -> float:
-        lines = self.http.get("/metrics").text.splitlines()
-        rows = [line.split() for line in lines]
-        return next(float(row[1]) for row in rows if row[0] == f"kit_engine_{name}")
-
-    def wait_for_metric(self, name: str, value: float, timeout_s: float = 10) -> None:
-        deadline = time.monotonic() + timeout_s
-        while self.metric(name) != value:
-            assert time.monotonic() < deadline, f"{name} is {self.metric(name)}, not {value}"
-            time.sleep(0.02)
-
-    def stop(self) -> int:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(20)
-        self.http.close()
-        return code
 
 
 @pytest.fixture(scope="module")
@@ -201,9 +153,11 @@ def test_several_streams_advance_together(engine: EngineProcess) -> None:
             for chunk in ask(
                 client, f"Write a story, number {number}.", max_tokens=40, stream=True
             ):
-                text += chunk.choices[0].delta.content or ""
-                with lock:
-                    arrivals.append(number)
+                piece = chunk.choices[0].delta.content or ""
+                text += piece
+                if piece:  # the first chunk has none and comes while the request still waits
+                    with lock:
+                        arrivals.append(number)
             return text
 
     with concurrent.futures.ThreadPoolExecutor() as pool:
@@ -342,7 +296,8 @@ def test_a_full_queue_says_when_to_come_back(chat_model: Path, tmp_path: Path) -
                 answer = stack.enter_context(stream)
                 if answer.status_code != 200:
                     break
-            assert (answer.status_code, answer.headers["retry-after"]) == (429, "2")
+            assert answer.status_code == 429
+            assert 2 <= int(answer.headers["retry-after"]) <= 60
             assert accepted > 64
             started = time.monotonic()
             assert running.http.get("/health").json()["waiting"] >= 63

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from kit.engine.runner import Runner
+from kit.engine.fairness import QueueFull
+from kit.engine.runner import Runner, RunnerOptions
 from kit.engine.sampler import Sampling
-from kit.engine.scheduler import QueueFull, Row
-from kit.engine.sequence import Finish, Sequence, Text
+from kit.engine.scheduler import Row
+from kit.engine.sequence import Finish, Queued, Sequence, Text
 from kit.errors import EngineError, EngineUnavailable
 
 
@@ -35,6 +36,8 @@ class Sampler:
 class Decoder:
     """Takes `delay_s` per step; calls `on_step` before it, which may raise."""
 
+    can_trim = True
+
     def __init__(self, delay_s: float = 0.0, on_step: Callable[[], None] = lambda: None) -> None:
         self.delay_s, self.on_step = delay_s, on_step
         self.samplers: list[Sampler] = []
@@ -51,6 +54,12 @@ class Decoder:
         self.kept.append((slot, num_tokens))
         return num_tokens
 
+    def save(self, slot: int, max_bytes: int) -> None:
+        return None
+
+    def load(self, slot: int, state: Any) -> bool:
+        return False
+
     def new_sampler(self, sampling: Sampling) -> Sampler:
         self.samplers.append(Sampler())
         return self.samplers[-1]
@@ -65,11 +74,14 @@ class Listener:
     def __init__(self) -> None:
         self.texts: list[str] = []
         self.finishes: list[Finish] = []
+        self.ahead: list[int] = []
         self.is_over = threading.Event()
 
-    def __call__(self, event: Text | Finish) -> None:
+    def __call__(self, event: Queued | Text | Finish) -> None:
         if isinstance(event, Text):
             self.texts.append(event.text)
+        elif isinstance(event, Queued):
+            self.ahead.append(event.ahead)
         else:
             self.finishes.append(event)
             self.is_over.set()
@@ -85,7 +97,9 @@ def start() -> Iterator[Callable[..., Runner]]:
     runners: list[Runner] = []
 
     def make(decoder: Decoder, **options: Any) -> Runner:
-        runner = Runner(decoder, Vocabulary(), **{"num_slots": 2, "n_ctx": 100_000, **options})
+        on_broken = options.pop("on_broken", lambda: None)
+        shape = RunnerOptions(**{"num_slots": 2, "n_ctx": 100_000, "max_draft": 0, **options})
+        runner = Runner(decoder, Vocabulary(), shape, on_broken=on_broken)
         runner.start()
         runners.append(runner)
         return runner

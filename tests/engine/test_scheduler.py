@@ -2,120 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence as Seq
-from dataclasses import dataclass, field
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit.engine.scheduler import (
-    MAX_STEP_TOKENS,
-    MIN_STEP_TOKENS,
-    QueueFull,
-    Row,
-    Scheduler,
-    Step,
-    StepBudget,
-    split_budget,
-)
-from kit.engine.sequence import Finish, Sequence, Text
+from kit.engine.fairness import QueueFull
+from kit.engine.scheduler import split_budget
+from kit.engine.sequence import Queued, Sequence
 from kit.errors import EngineError
-
-END = 0
-N_CTX = 200
-
-
-def next_token(tokens: Seq[int]) -> int:
-    """The fake model: the next token follows from all tokens before it, and from nothing else."""
-    state = 7
-    for token in tokens:
-        state = (state * 31 + token + 1) % 1009
-    return state % 90 + 1
-
-
-class FakeVocabulary:
-    def piece(self, token: int) -> bytes:
-        return f"<{token}>".encode()
-
-    def is_end(self, token: int) -> bool:
-        return token == END
-
-
-@dataclass
-class FakeDecoder:
-    """Holds each slot's tokens as a real cache would, and refuses a batch that leaves a gap."""
-
-    slots: dict[int, list[int]] = field(default_factory=dict)
-    can_keep: bool = True
-
-    def keep(self, slot: int, num_tokens: int) -> int:
-        kept = num_tokens if self.can_keep else 0
-        self.slots[slot] = self.slots.get(slot, [])[:kept]
-        return kept
-
-    def decode(self, rows: Seq[Row]) -> None:
-        for row in rows:
-            held = self.slots.setdefault(row.slot, [])
-            assert row.position == len(held), "a position was skipped or computed twice"
-            held.append(row.token)
-
-    def sample(self, row: Row) -> int:
-        return next_token(self.slots[row.slot])
-
-
-@dataclass
-class Rig:
-    """A scheduler over the fake, and what every sequence emitted."""
-
-    num_slots: int = 2
-    max_waiting: int = 64
-    decoder: FakeDecoder = field(default_factory=FakeDecoder)
-    events: dict[int, list[Text | Finish]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.scheduler = Scheduler(
-            self.decoder,
-            FakeVocabulary(),
-            num_slots=self.num_slots,
-            n_ctx=N_CTX,
-            max_waiting=self.max_waiting,
-        )
-
-    def submit(
-        self, tokens: Seq[int], max_tokens: int = 5, namespace: str | None = None
-    ) -> Sequence:
-        seen: list[Text | Finish] = []
-        sequence = Sequence(list(tokens), max_tokens, seen.append, cache_namespace=namespace)
-        self.events[id(sequence)] = seen
-        self.scheduler.submit(sequence)
-        return sequence
-
-    def step(self, budget: int = 64) -> Step:
-        step = self.scheduler.plan(budget)
-        if step.rows:
-            self.decoder.decode(step.rows)
-            sampled = [self.decoder.sample(step.rows[row]) for row, _ in step.outputs]
-            self.scheduler.commit(step, sampled)
-        return step
-
-    def run(self, budget: int = 64, max_steps: int = 10_000) -> int:
-        for count in range(max_steps):
-            if not self.step(budget).rows:
-                return count
-        raise AssertionError("the scheduler does not come to an end")
-
-    def finishes(self, sequence: Sequence) -> list[Finish]:
-        return [event for event in self.events[id(sequence)] if isinstance(event, Finish)]
-
-
-def alone(tokens: Seq[int], max_tokens: int) -> list[int]:
-    """What the fake model writes after `tokens` when nobody else is there."""
-    out = list(tokens)
-    while len(out) < len(tokens) + max_tokens and len(out) < N_CTX:
-        out.append(next_token(out))
-    return out
-
+from tests.engine.fake_decoder import N_CTX, FakeDecoder, Rig, alone
 
 requests = st.lists(
     st.tuples(
@@ -137,7 +32,13 @@ def test_batching_changes_no_ones_text(
     data: st.DataObject,
 ) -> None:
     """Whatever is mixed, shared or chunked, each sequence gets the tokens it would get alone."""
-    rig = Rig(num_slots, decoder=FakeDecoder(can_keep=data.draw(st.booleans())))
+    can_trim = data.draw(st.booleans())
+    rig = Rig(
+        num_slots,
+        decoder=FakeDecoder(can_trim=can_trim),
+        max_saved_bytes=data.draw(st.sampled_from([0, 60, 10_000])),
+        max_draft=data.draw(st.sampled_from([0, 4])) if can_trim else 0,
+    )
     sequences = []
     for tokens, max_tokens, namespace in requests:
         sequences.append(rig.submit(tokens, max_tokens, namespace))
@@ -166,7 +67,7 @@ def test_a_cancelled_sequence_costs_no_further_row_and_disturbs_nobody(
     was_over = victim.finish is not None
     victim.is_cancelled = True
     while (step := rig.step(16)).rows:
-        assert victim not in [sequence for sequence, _ in step.advances]
+        assert victim not in [advance.sequence for advance in step.advances]
     assert [finish.reason for finish in rig.finishes(victim)] == [
         "length" if was_over else "cancelled"
     ]
@@ -196,17 +97,17 @@ def test_waiting_requests_are_served_in_order() -> None:
     sequences = [rig.submit([1, 2, n + 1], max_tokens=2) for n in range(5)]
     order: list[Sequence] = []
     while (step := rig.step()).rows:
-        order += [s for s, _ in step.advances if s not in order]
+        order += [a.sequence for a in step.advances if a.sequence not in order]
     assert order == sequences
 
 
 def test_the_queue_is_bounded() -> None:
     """A full queue refuses at once instead of growing."""
     rig = Rig(num_slots=1, max_waiting=3)
-    for _ in range(3):
-        rig.submit([1])
+    for n in range(3):
+        rig.submit([1], person=str(n))
     with pytest.raises(QueueFull):
-        rig.submit([1])
+        rig.submit([1], person="late")
 
 
 def test_a_finished_sequence_leaves_nothing_behind_without_a_namespace() -> None:
@@ -222,14 +123,14 @@ def test_a_finished_sequence_leaves_nothing_behind_without_a_namespace() -> None
 
 @pytest.mark.parametrize(
     ("first", "second", "cached"),
-    [("a", "a", 8), ("a", "b", 0), ("a", None, 0), (None, "a", 0), (None, None, 0)],
+    [("a", "a", 19), ("a", "b", 0), ("a", None, 0), (None, "a", 0), (None, None, 0)],
 )
 def test_a_prefix_is_reused_only_within_its_namespace(
     first: str | None, second: str | None, cached: int
 ) -> None:
     """The same prompt again is spared all but its last token, for the same namespace alone."""
     rig = Rig(num_slots=1)
-    prompt = [1, 2, 3, 4, 5, 6, 7, 8, 9]
+    prompt = list(range(1, 21))
     rig.submit(prompt, 3, first)
     rig.run()
     again = rig.submit(prompt, 3, second)
@@ -241,15 +142,16 @@ def test_a_prefix_is_reused_only_within_its_namespace(
 def test_a_step_that_fails_ends_only_its_sequences() -> None:
     """Whoever was in the failed batch is told; whoever waited is served, from an empty slot."""
     rig = Rig(num_slots=1)
-    rig.submit([1, 2], 3, "a")
+    prompt = list(range(1, 30))
+    rig.submit(prompt[:20], 3, "a")
     rig.run()
-    failed, waiting = rig.submit([1, 2, 3], 3, "a"), rig.submit([1, 2, 3], 3, "a")
-    step = rig.scheduler.plan(64)
+    failed, waiting = rig.submit(prompt, 3, "a"), rig.submit(prompt, 3, "a")
+    step = rig.scheduler.plan(max_prompt_tokens=64)
     rig.decoder.decode(step.rows[:1])  # half of it got done: nothing in the slot can be trusted
     rig.scheduler.fail(step, EngineError("no"))
     assert rig.finishes(failed)[0].reason == "error"
     rig.run()
-    assert waiting.tokens == alone([1, 2, 3], 3)
+    assert waiting.tokens == alone(prompt, 3)
     assert rig.finishes(waiting)[0].cached_tokens == 0
 
 
@@ -293,12 +195,105 @@ def test_equal_prompts_are_answered_one_after_the_other() -> None:
     assert (first.num_generated, second.num_generated) == (1, 0)
 
 
-def test_the_budget_follows_the_machine() -> None:
-    """A slow machine reads prompts in small pieces while others stream, a fast one in large."""
-    slow, fast = StepBudget(), StepBudget()
-    for _ in range(20):
-        slow.observe(64, seconds=1.0)
-        fast.observe(64, seconds=0.01)
-    assert slow.tokens(is_streaming=True) == MIN_STEP_TOKENS
-    assert slow.tokens(is_streaming=False) == 64
-    assert fast.tokens(is_streaming=True) == MAX_STEP_TOKENS
+@settings(max_examples=150, deadline=None)
+@given(
+    num_people=st.integers(2, 8),
+    num_common=st.integers(100, 150),
+    num_slots=st.integers(1, 8),
+    budget=st.integers(8, 64),
+)
+def test_a_shared_document_is_computed_once(
+    num_people: int, num_common: int, num_slots: int, budget: int
+) -> None:
+    """Whoever asks about the same passages waits for the one who reads them; nobody reads twice."""
+    rig = Rig(num_slots)
+    common = [n % 80 + 1 for n in range(num_common)]
+    prompts = [[*common, 81 + n, 5, 6, 7] for n in range(num_people)]
+    sequences = [rig.submit(prompt, 3, "readers") for prompt in prompts]
+    rig.run(budget)
+    num_written = 2 * num_people  # the last token of an answer is never computed
+    assert rig.decoder.num_computed == num_common + 4 * num_people + num_written
+    for sequence, prompt in zip(sequences, prompts, strict=True):
+        assert sequence.tokens == alone(prompt, 3)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    arrivals=st.lists(
+        st.tuples(st.sampled_from("abcd"), st.integers(1, 120), st.integers(1, 12)),
+        min_size=1,
+        max_size=40,
+    ),
+    num_slots=st.integers(1, 3),
+)
+def test_everyone_is_served_in_the_end(
+    arrivals: list[tuple[str, int, int]], num_slots: int
+) -> None:
+    """However many come after it and however much they share, a sequence is begun before all who
+    came later have used what `split_budget` and the queue may give them."""
+    rig = Rig(num_slots)
+    sequences = []
+    for person, length, max_tokens in arrivals:
+        prompt = [n % 3 + 1 for n in range(length)]
+        sequences.append(rig.submit(prompt, max_tokens, person, person=person))
+        rig.step(16)
+    rig.run(16)
+    assert all(len(rig.finishes(sequence)) == 1 for sequence in sequences)
+
+
+def test_a_late_answer_is_ended_with_words() -> None:
+    """Past its deadline a sequence ends, waiting or running, and its slot is free."""
+    rig = Rig(num_slots=1)
+    running = rig.submit([1, 2], 300, deadline=10.0)
+    waiting = rig.submit([1, 2], 300, deadline=5.0)
+    rig.step(now=4.9)
+    rig.step(now=5.0)
+    assert running.finish is None
+    assert waiting.finish is not None
+    assert waiting.finish.reason == "error"
+    rig.step(now=10.0)
+    assert [type(f.error).__name__ for f in rig.finishes(running)] == ["EngineTimeout"]
+    assert not rig.scheduler.has_work
+
+
+def test_those_who_wait_hear_their_place() -> None:
+    """The number before each, when it changes and not otherwise; nothing for those who run."""
+    rig = Rig(num_slots=1)
+    first, second, third = (rig.submit([1, 2], 2) for _ in range(3))
+    rig.step()
+
+    def heard(sequence: Sequence) -> list[int]:
+        return [event.ahead for event in rig.events[id(sequence)] if isinstance(event, Queued)]
+
+    for _ in range(3):
+        rig.scheduler.tell_waiting()
+    assert (heard(first), heard(second), heard(third)) == ([], [0], [1])
+    rig.step()
+    rig.step()
+    rig.scheduler.tell_waiting()
+    assert (heard(second), heard(third)) == ([0], [1, 0])
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    prompt=st.lists(st.integers(1, 2), min_size=4, max_size=40),
+    max_tokens=st.integers(1, 60),
+    max_draft=st.integers(1, 8),
+)
+def test_drafts_change_no_text(prompt: list[int], max_tokens: int, max_draft: int) -> None:
+    """Guessed tokens are kept only where the model says the same; the limits hold."""
+    rig = Rig(max_draft=max_draft)
+    rig.decoder.sample = lambda row: _cyclic(rig.decoder.batch[row])  # type: ignore[method-assign]
+    sequence = rig.submit(prompt, max_tokens)
+    num_steps = rig.run()
+    expected = list(prompt)
+    while len(expected) < len(prompt) + max_tokens:
+        expected.append(_cyclic(expected))
+    assert sequence.tokens == expected
+    if max_tokens > 40:
+        assert num_steps < max_tokens, "no guess was ever used"
+
+
+def _cyclic(tokens: list[int]) -> int:
+    """A fake model whose answers repeat themselves."""
+    return (3, 4, 5, 6)[len(tokens) % 4]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit.engine.template import ChatTemplate, _with_bos
+from kit.engine.template import ChatTemplate, with_bos
 from kit.errors import ModelError, UsageError
 
 CONTROLS = (
@@ -196,8 +196,8 @@ def test_bos_is_never_doubled() -> None:
     """One BOS, whether the template wrote none, one or two."""
     tokenizer = FakeTokenizer("<s>")
     for written in ([], [tokenizer.bos], [tokenizer.bos] * 2):
-        assert _with_bos(tokenizer, [*written, 65]) == [tokenizer.bos, 65]
-    assert _with_bos(FakeTokenizer(), [65]) == [65]
+        assert with_bos(tokenizer, [*written, 65]) == [tokenizer.bos, 65]
+    assert with_bos(FakeTokenizer(), [65]) == [65]
 
 
 ATTACKS = [

@@ -1,0 +1,40 @@
+"""The pace: budgets and waiting times follow the machine."""
+
+from __future__ import annotations
+
+from kit.engine.pace import MAX_STEP_TOKENS, MIN_STEP_TOKENS, Pace
+
+
+def learned(seconds_per_64: float) -> Pace:
+    pace = Pace()
+    for _ in range(20):
+        pace.observe_step(64, 0, seconds_per_64)
+        pace.observe_step(0, 2, seconds_per_64 / 10)
+    return pace
+
+
+def test_the_budget_follows_the_machine() -> None:
+    """A slow machine reads prompts in small pieces while others stream, a fast one in large."""
+    slow, fast = learned(1.0), learned(0.01)
+    assert slow.prompt_budget(is_streaming=True) == MIN_STEP_TOKENS
+    assert slow.prompt_budget(is_streaming=False) == 64
+    assert fast.prompt_budget(is_streaming=True) == MAX_STEP_TOKENS
+
+
+def test_waiting_times_add_up() -> None:
+    """Prompts are read one by one, answers written side by side in the slots."""
+    pace = learned(0.64)  # 100 tokens a second, 64 ms a step
+    for _ in range(60):
+        pace.observe_answer(50)
+    assert round(pace.seconds(1000, 0, 4)) == 10
+    assert round(pace.seconds(0, 4, 4), 1) == 3.2
+    assert pace.seconds(500, 8, 4) > pace.seconds(500, 4, 4)
+
+
+def test_a_step_that_tells_nothing_changes_nothing() -> None:
+    """A few prompt tokens beside answers, or a clock that stood still, teach no speed."""
+    pace = learned(0.64)
+    before = pace.seconds(1000, 4, 4)
+    pace.observe_step(3, 2, 5.0)
+    pace.observe_step(64, 0, 0.0)
+    assert pace.seconds(1000, 4, 4) == before
