@@ -153,9 +153,9 @@ async def _model_text(
             reuse=prompt.reuse(reader),
         )
         async with aclosing(cast("AsyncGenerator[ChatDelta, None]", stream)) as deltas:
-            async for sentences, reasoning, ahead in _sentences(deltas):
-                if ahead is not None:
-                    yield Waiting(ahead)
+            async for sentences, reasoning, place in _sentences(deltas):
+                if place.ahead is not None:
+                    yield place
                 if reasoning:
                     yield answering.think(reasoning)
                 for sentence in sentences:
@@ -171,18 +171,19 @@ async def _model_text(
 
 async def _sentences(
     deltas: AsyncIterator[ChatDelta],
-) -> AsyncIterator[tuple[list[str], str, int | None]]:
+) -> AsyncIterator[tuple[list[str], str, Waiting]]:
     """Complete sentences, pieces of reasoning and the place in the queue, as they come; ends at a
     sentence without end."""
     splitter, buffer, is_cut = ThinkSplitter(), SentenceBuffer(), False
     async for delta in deltas:
         text, reasoning = splitter.feed(delta.text)
-        yield buffer.feed(text), delta.reasoning + reasoning, delta.ahead
+        place = Waiting(delta.ahead, delta.wait_s)
+        yield buffer.feed(text), delta.reasoning + reasoning, place
         is_cut = is_cut or delta.finish_reason == "length"
         if buffer.num_pending > MAX_SENTENCE_CHARS:
             return
     text, reasoning = splitter.flush()
-    yield buffer.feed(text) + buffer.flush(is_cut=is_cut), reasoning, None
+    yield buffer.feed(text) + buffer.flush(is_cut=is_cut), reasoning, Waiting()
 
 
 class _Answering:

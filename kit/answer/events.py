@@ -85,9 +85,11 @@ class Retrieved:
 
 @dataclass(frozen=True)
 class Waiting:
-    """The engine has not begun; `ahead` requests are before this one if known."""
+    """The engine has not begun; `ahead` requests are before this one, which takes about `wait_s`
+    seconds, if known."""
 
     ahead: int | None = None
+    wait_s: float | None = None
 
 
 @dataclass(frozen=True)

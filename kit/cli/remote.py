@@ -182,7 +182,7 @@ def _citations(records: Sequence[dict[str, Any]]) -> tuple[Citation, ...]:
 _READERS: dict[str, Callable[[dict[str, Any]], Event]] = {
     "notice": lambda record: Notice(record["text"]),
     "retrieved": lambda record: Retrieved(_citations(record["passages"])),
-    "waiting": lambda record: Waiting(record["ahead"]),
+    "waiting": lambda record: Waiting(record["ahead"], record.get("wait_s")),
     "draft": lambda record: Draft(record["text"], _citations(record["citations"])),
     "reasoning": lambda record: ReasoningDelta(record["text"]),
     "finished": lambda record: Finished(answer_from_json(record)),

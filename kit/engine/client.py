@@ -28,13 +28,15 @@ class ChatMessage:
 class ChatDelta:
     """A piece of a streamed answer. `finish_reason` is set in the last one.
 
-    While the request waits its turn, `ahead` says how many come before it.
+    While the request waits its turn, `ahead` says how many come before it and `wait_s` about how
+    long that takes.
     """
 
     text: str = ""
     reasoning: str = ""
     finish_reason: str | None = None
     ahead: int | None = None
+    wait_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,8 @@ async def _read_deltas(response: httpx.Response) -> AsyncIterator[ChatDelta]:
     has_finished = False
     async for line in response.aiter_lines():
         if line.startswith(_QUEUED):
-            yield ChatDelta(ahead=int(json.loads(line.removeprefix(_QUEUED))["ahead"]))
+            place = json.loads(line.removeprefix(_QUEUED))
+            yield ChatDelta(ahead=int(place["ahead"]), wait_s=float(place["wait_s"]))
             continue
         data = line.removeprefix("data:").strip()
         if not line.startswith("data:") or not data:

@@ -10,7 +10,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kit.answer.answer import NOT_FOUND, answer_question
-from kit.answer.events import Answer, Draft, Event, Finished, Notice, ReasoningDelta, Retrieved
+from kit.answer.events import (
+    Answer,
+    Draft,
+    Event,
+    Finished,
+    Notice,
+    ReasoningDelta,
+    Retrieved,
+    Waiting,
+)
 from kit.config import AnswerSettings
 from kit.engine.client import ChatDelta, ChatMessage
 from kit.errors import EngineError, UsageError
@@ -281,3 +290,10 @@ def test_times_are_in_order(ask) -> None:
     """Retrieval ends before the first draft, and that before the end."""
     timings = final(ask(engine=FakeEngine("The panel has five members."))).timings
     assert 0 < timings.retrieve_s <= timings.ttft_s <= timings.total_s
+
+
+def test_the_place_in_the_queue_is_passed_on(ask) -> None:
+    """Whoever waits for the model hears how many come before."""
+    engine = Scripted(ChatDelta(ahead=3, wait_s=8.0), ChatDelta(text="x", finish_reason="stop"))
+    waiting = [event for event in ask(engine=engine) if isinstance(event, Waiting)]
+    assert waiting == [Waiting(), Waiting(3, 8.0)]

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit.answer.prompt import SYSTEM, TOKENS_PER_MESSAGE, Prompt, build_prompt
-from kit.engine.client import ChatMessage
+from kit.answer.prompt import EVERYONE, SYSTEM, TOKENS_PER_MESSAGE, Prompt, build_prompt
+from kit.engine.client import ChatMessage, Reuse
 from kit.errors import ContextOverflow
 from kit.library.documents import Hit
 from kit.testing import FakeEngine
@@ -101,3 +101,43 @@ def test_a_question_that_cannot_fit_is_an_error() -> None:
         build("word " * 500, max_tokens=200)
     assert "200" in caught.value.message
     assert caught.value.hint
+
+
+def passage(chunk_id: int, document_id: str, start: int, *, is_shared: bool = True) -> Hit:
+    text = f"Passage {chunk_id} of {document_id}."
+    end = start + len(text)
+    return Hit(
+        *(chunk_id, 1.0, chunk_id, document_id, "d.md", None, "", start, end, text, 9),
+        is_shared=is_shared,
+    )
+
+
+def test_the_same_passages_make_the_same_beginning() -> None:
+    """In whatever order they were found, and whatever was asked."""
+    hits = [passage(1, "b", 40), passage(2, "a", 90), passage(3, "a", 5)]
+    first, second = build("When?", hits), build("Who pays?", hits[::-1])
+    end = first.passages_end
+    assert end == second.passages_end
+    assert first.messages[0] == second.messages[0]
+    assert first.messages[1].content[:end] == second.messages[1].content[:end]
+    assert first.messages[1].content[end:] == "Question: When?"
+
+
+@pytest.mark.parametrize("has_private", [False, True])
+def test_what_is_private_is_shared_with_nobody(has_private: bool) -> None:
+    """Everyone may reuse passages that everyone may read; one private passage closes them all."""
+    hits = [passage(1, "a", 0), passage(2, "b", 0, is_shared=not has_private)]
+    prompt = build("When?", hits)
+    reuse = prompt.reuse("ana")
+    assert reuse.person == "ana"
+    if has_private:
+        assert reuse == Reuse("ana")
+    else:
+        shared = prompt.messages[reuse.shared_message].content[: reuse.shared_chars]
+        assert shared.endswith("</passage 2>\n\n")
+        assert reuse.shared_namespace == EVERYONE
+
+
+def test_without_passages_nothing_is_shared() -> None:
+    """A prompt of the question alone is the reader's own."""
+    assert build("When?").reuse("ana") == Reuse("ana")

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from kit.engine.client import ChatDelta, ChatMessage, EngineClient
+from kit.engine.client import ChatDelta, ChatMessage, EngineClient, Reuse
 from kit.errors import ContextOverflow, EngineError, EngineUnavailable
 
 T = TypeVar("T")
@@ -189,3 +189,37 @@ def test_health_of_servers_without_a_health_page() -> None:
 
     assert against({}, use)[0]
     assert not against({"/health": reply(503, {})}, use)[0]
+
+
+REUSE = Reuse("ana", "everyone", shared_message=1, shared_chars=42)
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_only_our_own_engine_hears_who_asks(is_ours: bool) -> None:
+    """The person and who may share the prefix go to the kit's engine, to no other server."""
+    owner = {"owned_by": "kit"} if is_ours else {}
+    models = {"data": [{"id": "m", **owner, "meta": {"n_ctx": 512}}]}
+
+    async def chat(client: EngineClient) -> list[ChatDelta]:
+        return [d async for d in client.stream_chat(HELLO, max_tokens=5, reuse=REUSE)]
+
+    answer = events(delta(content="hi"), delta(reason="stop"))
+    replies = {"/v1/models": reply(200, models), "/v1/chat/completions": answer}
+    _, server = against(replies, chat)
+    body = json.loads(server.bodies[-1][2])
+    own = {
+        name: body[name] for name in ("user", "cache_namespace", "shared_prefix") if name in body
+    }
+    shared = {"namespace": "everyone", "message": 1, "chars": 42}
+    expected = {"user": "ana", "cache_namespace": "person ana", "shared_prefix": shared}
+    assert own == (expected if is_ours else {})
+
+
+def test_the_place_in_the_queue_is_read() -> None:
+    """Comments of a waiting stream tell how many come before and how long that takes."""
+    queued = b': queued {"ahead": 2, "wait_s": 7.5}\n\n'
+    stream = events(delta(content="hi"), delta(reason="stop"))
+    head, rest = stream.split(b": a comment\n\n")
+    got, _ = against({"/v1/chat/completions": head + queued + rest}, chat)
+    assert got[0] == ChatDelta(ahead=2, wait_s=7.5)
+    assert got[1].text == "hi"

@@ -14,6 +14,7 @@ from kit.engine.protocol import (
     GenerateRequest,
     Reply,
     RequestRefused,
+    SharedPrefix,
     read_chat,
     read_completion,
     read_tokenize,
@@ -44,10 +45,14 @@ def test_a_full_request_is_understood() -> None:
         cache_namespace="public",
         presence_penalty=0.5,
         user="somebody",
+        timeout_s=30,
+        shared_prefix={"namespace": "readers", "message": 0, "chars": 2, "pin": True},
         n=1,
     )
     assert (request.max_tokens, request.stop, request.stream) == (7, ("\n", "END"), True)
     assert (request.include_usage, request.cache_namespace) == (True, "public")
+    assert (request.person, request.timeout_s) == ("somebody", 30.0)
+    assert request.shared_prefix == SharedPrefix("readers", 0, 2, is_pinned=True)
     s = request.sampling
     assert (s.temperature, s.top_p, s.top_k, s.min_p, s.seed) == (0.0, 0.9, 40, 0.1, 5)
     assert s.presence_penalty == 0.5
@@ -113,6 +118,22 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"response_format": {"type": "json_object"}}, "response_format", "not supported"),
     ({"temprature": 1}, "temprature", "did you mean 'temperature'"),
     ({"cache_namespace": 5}, "cache_namespace", "a string"),
+    ({"user": 5}, "user", "a string"),
+    ({"timeout_s": 0}, "timeout_s", "from 0.001"),
+    ({"shared_prefix": "all"}, "shared_prefix", "an object"),
+    ({"shared_prefix": {"name": "x"}}, "shared_prefix", "an object"),
+    (
+        {"shared_prefix": {"namespace": "x", "message": 1, "chars": 0}},
+        *("shared_prefix.message", "from 0 to 0"),
+    ),
+    (
+        {"shared_prefix": {"namespace": "x", "message": 0, "chars": 10**6}},
+        *("shared_prefix.chars", "from 0 to"),
+    ),
+    (
+        {"shared_prefix": {"namespace": None, "message": 0, "chars": 0}},
+        *("shared_prefix.namespace", "a string"),
+    ),
     ({"chat_template_kwargs": {"messages": "x"}}, "chat_template_kwargs", "of the template"),
     ({"chat_template_kwargs": {"a": [1]}}, "chat_template_kwargs", "plain values"),
 ]

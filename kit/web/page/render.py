@@ -46,8 +46,8 @@ class Live:
                 return replace(self, notices=(*self.notices, text))
             case Retrieved(passages=passages):
                 return replace(self, status=_reading(len(passages)))
-            case Waiting(ahead=ahead):
-                return replace(self, status=_waiting(ahead))
+            case Waiting(ahead=ahead, wait_s=wait_s):
+                return replace(self, status=_waiting(ahead, wait_s))
             case Draft(text=text, citations=citations):
                 return replace(self, draft=text, citations=citations, status="Writing…")
             case ReasoningDelta(text=text):
@@ -62,10 +62,20 @@ def _reading(num_passages: int) -> str:
     return f"Reading {counted(num_passages, 'passage')}…"
 
 
-def _waiting(ahead: int | None) -> str:
-    if not ahead:
+def _waiting(ahead: int | None, wait_s: float | None) -> str:
+    if ahead is None:
         return "Waiting for the model…"
-    return f"Waiting, {counted(ahead, 'question')} before yours…"
+    place = f"{counted(ahead, 'question')} before yours" if ahead else "yours is next"
+    return f"Waiting, {place}{_about(wait_s)}…"
+
+
+def _about(wait_s: float | None) -> str:
+    """A rough time as people say it; nothing for less than a few seconds."""
+    if wait_s is None or wait_s < 5:
+        return ""
+    if wait_s < 90:
+        return f", about {5 * round(wait_s / 5)} seconds"
+    return f", about {counted(round(wait_s / 60), 'minute')}"
 
 
 # Turns -----------------------------------------------------------------------------------------
