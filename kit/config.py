@@ -41,6 +41,7 @@ class EngineSettings:
     ctx: int = 8192  # context of one conversation in tokens, at most what the model was trained for
     parallel: int = 4  # sequences that run at the same time
     threads: int = 0  # 0 = one per physical core that this process may use
+    cache_mb: int = 0  # memory for what was read before; 0 = a quarter of the free, at most 4096
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any
 
@@ -248,6 +249,7 @@ class LocalKit:
     def _start_engine(self) -> str:
         """A local engine for as long as this command runs; returns its URL."""
         from kit.ops.child import Child, ChildSpec
+        from kit.ops.engine_command import engine_flags
         from kit.ops.ports import claim_port
         from kit.ops.start import answers
         from kit.ops.supervise import last_error
@@ -258,10 +260,10 @@ class LocalKit:
         except NotFound as problem:
             raise EngineUnavailable(problem.message, hint=problem.hint) from None
         port = claim_port("127.0.0.1", 0)
-        command = [sys.executable, "-m", "kit.engine.server", "--home", str(home)]
-        command += ["--model", str(model), "--host", "127.0.0.1", "--port", str(port)]
-        command += ["--ctx", str(settings.ctx), "--parallel", "1"]
-        command += ["--threads", str(settings.threads)]
+        flags = engine_flags(
+            replace(settings, parallel=1), home=home, model=model, host="127.0.0.1", port=port
+        )
+        command = [sys.executable, "-m", "kit.engine.server", *flags]
         log = home / "logs" / "engine.log"
         child = Child(ChildSpec("engine", tuple(command), log, quiet_environment(os.environ)))
         self._say("starting the language model (the running kit keeps it warm: kit up)")

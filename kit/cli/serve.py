@@ -98,6 +98,7 @@ def engine(
     """Run only the OpenAI-compatible engine, in this process."""
     import os
 
+    from kit.ops.engine_command import engine_flags
     from kit.ops.ports import claim_port
     from kit.silence import quiet_environment
     from kit.supply.catalog import STARTER_CHAT
@@ -113,9 +114,7 @@ def engine(
     wanted = settings.engine
     path = find_chat_file(settings.home, wanted.model or STARTER_CHAT)
     port = claim_port(host, port)
-    command = ["--home", str(settings.home), "--model", str(path), "--host", host]
-    command += ["--port", str(port), "--ctx", str(wanted.ctx), "--threads", str(wanted.threads)]
-    command += ["--parallel", str(wanted.parallel)]
+    command = engine_flags(wanted, home=settings.home, model=path, host=host, port=port)
     if is_json:
         emit({"url": f"http://{host}:{port}/v1", "model": str(path)})
         _flush()

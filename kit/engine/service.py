@@ -34,7 +34,7 @@ MAX_AUTOMATIC_CACHE_BYTES = 4 << 30
 @dataclass(frozen=True)
 class ServiceOptions:
     """How to load a model. `ctx` 0 = as trained; `threads` 0 = one per physical core; `cache_mb`
-    memory for finished prefixes, -1 = a quarter of what is free, at most 4 GiB."""
+    memory for finished prefixes, 0 = a quarter of what is free, at most 4 GiB."""
 
     model: Path
     ctx: int = 8192
@@ -43,7 +43,7 @@ class ServiceOptions:
     home: Path | None = None
     alias: str = ""
     debug: bool = False
-    cache_mb: int = -1
+    cache_mb: int = 0
 
     @property
     def name(self) -> str:
@@ -52,7 +52,7 @@ class ServiceOptions:
 
 def saved_bytes(cache_mb: int) -> int:
     """Memory for prefixes beside the slots; asked once the model is loaded."""
-    if cache_mb >= 0:
+    if cache_mb:
         return cache_mb << 20
     return min(available_memory() // 4, MAX_AUTOMATIC_CACHE_BYTES)
 

@@ -26,6 +26,7 @@ from kit.errors import AccessError
 from kit.files import require_space, require_writable_folder
 from kit.instance import Instance, announce, own_home, withdraw
 from kit.ops.child import ChildSpec
+from kit.ops.engine_command import engine_flags
 from kit.ops.ports import claim_port, is_loopback, trust_only, url_of
 from kit.ops.starter import add_samples, fetch_starters, needed_models, prepare_chat_model
 from kit.ops.supervise import Supervisor, stop_on_signals
@@ -154,10 +155,14 @@ def child_specs(config: Config, plan: Plan) -> list[ChildSpec]:
 
     specs = [spec("web", web_environ, "kit.web.server", "--home", str(home))]
     if plan.chat_model:
-        command = ["kit.engine.server", "--home", str(home), "--model", str(plan.chat_model)]
-        command += ["--host", LOOPBACK, "--port", str(plan.engine_port)]
-        command += ["--ctx", str(config.engine.ctx), "--parallel", str(config.engine.parallel)]
-        specs.append(spec("engine", environ, *command, "--threads", str(config.engine.threads)))
+        flags = engine_flags(
+            config.engine,
+            home=home,
+            model=plan.chat_model,
+            host=LOOPBACK,
+            port=plan.engine_port or 0,
+        )
+        specs.append(spec("engine", environ, "kit.engine.server", *flags))
     command = ["kit.library.worker", "--home", str(home), "--port", str(plan.worker_port)]
     specs.append(spec("worker", environ, *command, "--model-dir", str(plan.embedding_model)))
     return specs
