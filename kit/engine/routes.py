@@ -24,11 +24,12 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from kit.engine.fields import RequestRefused, error_body
+from kit.engine.output import join_pieces
 from kit.engine.protocol import (
     GenerateRequest,
     Reply,
-    RequestRefused,
-    error_body,
+    delta_of,
     read_chat,
     read_completion,
     read_tokenize,
@@ -160,10 +161,15 @@ async def _generate(
 ) -> Response:
     state = _state(request)
     service = state.require()
-    asked = read(await _body(request))
+    asked = await service.bound(read(await _body(request)))
     prompt = await asyncio.to_thread(service.prompt, asked)
-    prefix = "chatcmpl" if is_chat else "cmpl"
-    reply = Reply(f"{prefix}-{uuid.uuid4().hex}", int(time.time()), state.options.name, is_chat)
+    reply = Reply(
+        f"{'chatcmpl' if is_chat else 'cmpl'}-{uuid.uuid4().hex}",
+        int(time.time()),
+        state.options.name,
+        is_chat,
+        prompt.num_dropped,
+    )
     try:
         generation = service.start(asked, prompt)
     except QueueFull:
@@ -211,17 +217,15 @@ async def _cancel_on_disconnect(receive: Receive, generation: Generation) -> Asy
 
 
 async def _whole(receive: Receive, generation: Generation, reply: Reply) -> Response:
-    text: list[str] = []
-    reasoning: list[str] = []
+    pieces: list[Piece] = []
     async with _cancel_on_disconnect(receive, generation):
         async for event in generation.events():
             if isinstance(event, Piece):
-                text.append(event.text)
-                reasoning.append(event.reasoning)
+                pieces.append(event)
             elif event.error is not None:
                 raise event.error
             else:
-                return JSONResponse(reply.whole("".join(text), "".join(reasoning), event))
+                return JSONResponse(reply.whole(join_pieces(pieces), event))
     raise RuntimeError("a generation ended without its Finish")
 
 
@@ -252,9 +256,7 @@ class _EventStream(Response):
         yield reply.chunk({"role": "assistant", "content": ""}, has_usage=has_usage)
         async for event in self._generation.events():
             if isinstance(event, Piece):
-                named = {"content": event.text, "reasoning_content": event.reasoning}
-                delta = {name: text for name, text in named.items() if text}
-                yield reply.chunk(delta, has_usage=has_usage)
+                yield reply.chunk(delta_of(event), has_usage=has_usage, logprobs=event.logprobs)
             else:
                 async for chunk in self._last_chunks(event):
                     yield chunk

@@ -14,6 +14,7 @@ from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from kit.engine.logprobs import Sampled
 from kit.engine.sampler import Sampling
 from kit.engine.scheduler import Cache, QueueFull, Row, Scheduler, Step, StepBudget
 from kit.engine.sequence import Sequence, Vocabulary
@@ -29,7 +30,7 @@ class Decoder(Cache, Protocol):
 
     def decode(self, rows: Seq[Row]) -> None: ...
     def new_sampler(self, sampling: Sampling) -> Any: ...
-    def sample(self, sampler: Any, row: int) -> int: ...
+    def sample(self, sampler: Any, row: int) -> int | Sampled: ...
 
 
 @dataclass

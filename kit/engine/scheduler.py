@@ -12,6 +12,7 @@ from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from kit.engine.logprobs import Sampled
 from kit.engine.sequence import Sequence, Vocabulary
 from kit.errors import KitError
 
@@ -157,7 +158,7 @@ class Scheduler:
                 outputs.append((len(rows) - 1, sequence))
         return Step(tuple(rows), tuple(advances), tuple(outputs))
 
-    def commit(self, step: Step, sampled: Seq[int]) -> None:
+    def commit(self, step: Step, sampled: Seq[int | Sampled]) -> None:
         """Record a decoded step and the tokens sampled for its outputs."""
         for sequence, count in step.advances:
             start = sequence.num_computed
