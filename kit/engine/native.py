@@ -169,8 +169,8 @@ class Model:
         token = getattr(self.lib, f"llama_vocab_{which}")(self.vocab)
         return self._piece(token, special=True).decode("utf-8", "replace") if token >= 0 else ""
 
-    def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
-        """Tokens of `text`, without any added at the ends.
+    def tokenize(self, text: str, *, parse_special: bool, add_special: bool = False) -> list[int]:
+        """Tokens of `text`; `add_special` adds those this model wants at the ends.
 
         With `parse_special` the text of a control token becomes that token: only for templates.
         """
@@ -178,7 +178,7 @@ class Model:
         room = len(raw) + 16
         buffer = (self.lib.llama_token * room)()
         count = self.lib.llama_tokenize(
-            self.vocab, raw, len(raw), buffer, room, False, parse_special
+            self.vocab, raw, len(raw), buffer, room, add_special, parse_special
         )
         if count < 0:
             raise EngineError(f"a text of {len(raw)} bytes could not be tokenized")
