@@ -27,7 +27,7 @@ from kit.errors import EngineError, MachineError, ModelError, UsageError
 from kit.files import format_bytes
 
 _LOG_WARNING, _LOG_ERROR = 3, 4
-_THINK_MARKS = (b"<think>", b"</think>")
+_SHOWN_MARKS = (b"<think>", b"</think>", b"<tool_call>", b"</tool_call>")
 _lock = threading.Lock()
 _last_errors: collections.deque[str] = collections.deque(maxlen=4)
 _keep_alive: list[Any] = []  # callbacks that native code holds pointers to
@@ -186,10 +186,10 @@ class Model:
 
     @functools.lru_cache(maxsize=32768)  # noqa: B019 - one model lives as long as its process
     def piece(self, token: int) -> bytes:
-        """The bytes of a generated token. Control tokens have none, save the marks of reasoning."""
+        """The bytes of a generated token. Control tokens have none, save the marks of parts."""
         if self.is_control(token):
             marked = self._piece(token, special=True)
-            return marked if marked in _THINK_MARKS else b""
+            return marked if marked in _SHOWN_MARKS else b""
         return self._piece(token, special=False)
 
     def label(self, token: int) -> bytes:

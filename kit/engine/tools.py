@@ -20,7 +20,7 @@ MAX_TOOLS = 128
 MAX_CALLS = 128
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 OPEN, CLOSE = "<tool_call>", "</tool_call>"  # Hermes, Qwen, SmolLM3
-_BARE = ("{", "[TOOL_CALLS]")  # Llama 3 and Mistral: such an answer is a call from its first word
+_BARE = ("{", "[{", "[TOOL_CALLS]")  # Llama 3 and Mistral: such an answer may be calls as a whole
 _ARGUMENTS = ("arguments", "parameters")
 
 
@@ -64,7 +64,9 @@ def _tool(fields: Fields, name: str, value: Any) -> Mapping[str, Any]:
         refuse(f"{name}.function", "an object with name, description and parameters", function)
     _named(f"{name}.function.name", function.get("name"))
     description = fields.text(f"{name}.function.description", function.get("description") or "")
-    parameters = function.get("parameters") or {"type": "object", "properties": {}}
+    parameters = function.get("parameters")
+    if parameters is None:
+        parameters = {"type": "object", "properties": {}}
     if not isinstance(parameters, dict):
         refuse(f"{name}.function.parameters", "a JSON schema", parameters)
     fields.json(f"{name}.function.parameters", parameters)
@@ -116,14 +118,14 @@ def _no_constant(name: str) -> Any:
 class ToolCallSplitter:
     """Feeds on streamed text, returns what of it is answer and what are calls.
 
-    A call is `<tool_call>{…}</tool_call>`, or an answer that is a call as a whole: one JSON object,
-    or `[TOOL_CALLS]` and a list of them. The latter are told apart only when the answer is over.
+    A call is `<tool_call>{…}</tool_call>`, less the space around it, or an answer that is nothing
+    but calls in JSON. The latter is told apart only when the answer is over.
     """
 
     def __init__(self, names: Collection[str]) -> None:
         self._names = names
-        self._pending = ""
-        self._is_inside = self._is_begun = self._is_bare = False
+        self._pending = self._gap = ""  # the gap is space that may belong to a call
+        self._is_inside = self._is_begun = self._is_bare = self._skip_space = False
         self.num_calls = 0
 
     def feed(self, text: str) -> tuple[str, list[ToolCall]]:
@@ -132,41 +134,48 @@ class ToolCallSplitter:
         calls: list[ToolCall] = []
         if not self._begin():
             return "", []
-        while True:
-            mark = CLOSE if self._is_inside else OPEN
-            at = self._pending.find(mark)
-            if at < 0:
-                break
-            part, self._pending = self._pending[:at], self._pending[at + len(mark) :]
+        while (at := self._pending.find(CLOSE if self._is_inside else OPEN)) >= 0:
+            part, rest = self._pending[:at], self._pending[at:]
             if self._is_inside:
                 found = self._calls(part)
                 calls += found
-                answer += [] if found else [OPEN + part + CLOSE]
+                answer += [] if found else [self._gap + OPEN + part + CLOSE]
+                self._pending, self._skip_space = rest[len(CLOSE) :], bool(found)
             else:
-                answer.append(part.rstrip() if not part.strip() else part)
+                answer.append(self._text(part))
+                self._gap, self._pending = self._pending, rest[len(OPEN) :]
             self._is_inside = not self._is_inside
         if not self._is_inside:
             keep = len(self._pending) - held_back(self._pending, (OPEN,))
-            part, self._pending = self._pending[:keep], self._pending[keep:]
-            answer.append(part.lstrip() if self.num_calls else part)
+            rest = self._pending[keep:]
+            answer.append(self._text(self._pending[:keep]))
+            self._pending += rest
         return "".join(answer), calls
+
+    def _text(self, part: str) -> str:
+        """What of a part outside calls may be shown; the space at its end becomes pending."""
+        part = part.lstrip() if self._skip_space else part
+        self._skip_space = self._skip_space and not part
+        shown = part.rstrip()
+        self._pending = part[len(shown) :]
+        return shown
 
     def _begin(self) -> bool:
         """Whether it is clear that the answer is none of the bare forms."""
         start = self._pending.lstrip()
         if not self._is_begun:
             self._is_bare = start.startswith(_BARE)
-            self._is_begun = not any(mark.startswith(start) for mark in _BARE)
+            self._is_begun = self._is_bare or not any(mark.startswith(start) for mark in _BARE)
         return self._is_begun and not self._is_bare
 
     def flush(self) -> tuple[str, list[ToolCall]]:
-        """What was held back, once the stream is over."""
+        """What was held back, once the stream is over. Some models end without closing a call."""
         rest, self._pending = self._pending, ""
-        calls = [] if self._is_inside else self._calls(rest.strip().removeprefix("[TOOL_CALLS]"))
-        if self._is_inside:  # some models end without closing
-            calls = self._calls(rest)
-            rest = OPEN + rest
-        return ("", calls) if calls else (rest, [])
+        is_candidate = self._is_inside or self._is_bare
+        calls = self._calls(rest.strip().removeprefix("[TOOL_CALLS]")) if is_candidate else []
+        text = self._gap + OPEN + rest if self._is_inside else rest
+        self._is_inside = False
+        return ("", calls) if calls else (text, [])
 
     def _calls(self, text: str) -> list[ToolCall]:
         """The calls that a JSON text stands for; none unless all of it is calls."""

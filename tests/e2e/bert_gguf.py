@@ -1,4 +1,4 @@
-"""The starter embedding model as a GGUF file, so that the engine's embeddings are tested for real."""
+"""The starter embedding model as a GGUF file, so that embeddings are tested for real."""
 
 from __future__ import annotations
 
