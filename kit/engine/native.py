@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import ctypes
 import functools
+import json
 import os
 import sys
 import threading
@@ -20,15 +21,16 @@ from typing import Any
 import numpy as np
 
 from kit.engine.gguf import GgufFile, read_gguf, split_paths
+from kit.engine.logprobs import Sampled
 from kit.engine.machine import available_memory
 from kit.engine.pace import MAX_STEP_TOKENS
 from kit.engine.sampler import Sampler, Sampling
 from kit.engine.scheduler import Row
-from kit.errors import EngineError, MachineError, ModelError
+from kit.errors import EngineError, MachineError, ModelError, UsageError
 from kit.files import format_bytes
 
 _LOG_WARNING, _LOG_ERROR = 3, 4
-_THINK_MARKS = (b"<think>", b"</think>")
+_SHOWN_MARKS = (b"<think>", b"</think>", b"<tool_call>", b"</tool_call>")
 _lock = threading.Lock()
 _last_errors: collections.deque[str] = collections.deque(maxlen=4)
 _keep_alive: list[Any] = []  # callbacks that native code holds pointers to
@@ -82,6 +84,36 @@ def last_error() -> str:
     return "; ".join(_last_errors) or "no reason given"
 
 
+def gbnf_of_schema(schema: str) -> str:
+    """A grammar whose texts are JSON that the schema accepts, as far as grammars go.
+
+    llama-cpp-python's converter does it, less two faults: it does not escape backslashes, and lets
+    control characters into strings. It may take memory and time without bound: call it in a child.
+    Raises: UsageError if it cannot convert the schema.
+    """
+    from llama_cpp.llama_grammar import SchemaConverter
+
+    class Converter(SchemaConverter):  # type: ignore[misc]
+        def _format_literal(self, literal: str) -> str:
+            escaped = literal.replace("\\", "\\\\").replace('"', '\\"')
+            return f'"{escaped}"'
+
+    converter = Converter(prop_order={}, allow_fetch=False, dotall=False, raw_pattern=False)
+    try:
+        converter.visit(converter.resolve_refs(json.loads(schema), ""), "")
+    except (ValueError, LookupError, TypeError, AttributeError) as problem:
+        raise UsageError(f"the schema cannot be followed: {problem}") from problem
+    except (AssertionError, RecursionError) as problem:
+        raise UsageError(f"the schema cannot be followed: {str(problem)[:200]}") from problem
+    lines = converter.format_grammar().splitlines()
+    return "\n".join(
+        line.replace('[^"\\\\]', '[^"\\\\\\x00-\\x1F\\x7F]')
+        if line.startswith("char ::= ")
+        else line
+        for line in lines
+    )
+
+
 def require_memory(gguf: GgufFile, n_ctx: int, parallel: int) -> None:
     """Refuse before loading what the kernel would kill after: weights and cache that cannot fit.
 
@@ -104,11 +136,12 @@ def require_memory(gguf: GgufFile, n_ctx: int, parallel: int) -> None:
 class Model:
     """Weights and vocabulary of one GGUF file."""
 
-    def __init__(self, lib: Any, path: Path) -> None:
+    def __init__(self, lib: Any, path: Path, *, vocab_only: bool = False) -> None:
         """Raises: ModelError if any part of the file is damaged or llama.cpp refuses it."""
         self.lib = lib
         self.gguf, *_ = [read_gguf(part) for part in split_paths(path)]
         params = lib.llama_model_default_params()
+        params.vocab_only = vocab_only
         self.handle = lib.llama_model_load_from_file(os.fsencode(path), params)
         if not self.handle:
             raise ModelError(
@@ -117,8 +150,8 @@ class Model:
             )
         if not lib.llama_model_has_decoder(self.handle):
             raise ModelError(f"{path.name} is not a model that writes text")
-        self._vocab = lib.llama_model_get_vocab(self.handle)
-        self.n_vocab = lib.llama_vocab_n_tokens(self._vocab)
+        self.vocab = lib.llama_model_get_vocab(self.handle)
+        self.n_vocab = lib.llama_vocab_n_tokens(self.vocab)
         self.n_ctx_train = lib.llama_model_n_ctx_train(self.handle)
         self.size_bytes = lib.llama_model_size(self.handle)
         self.num_params = lib.llama_model_n_params(self.handle)
@@ -134,16 +167,16 @@ class Model:
     @property
     def bos(self) -> int | None:
         """The token that a prompt must begin with, if this model wants one."""
-        token = self.lib.llama_vocab_bos(self._vocab)
-        return token if token >= 0 and self.lib.llama_vocab_get_add_bos(self._vocab) else None
+        token = self.lib.llama_vocab_bos(self.vocab)
+        return token if token >= 0 and self.lib.llama_vocab_get_add_bos(self.vocab) else None
 
     def special_text(self, which: str) -> str:
         """The text of the "bos" or "eos" token, for chat templates; empty if there is none."""
-        token = getattr(self.lib, f"llama_vocab_{which}")(self._vocab)
+        token = getattr(self.lib, f"llama_vocab_{which}")(self.vocab)
         return self._piece(token, special=True).decode("utf-8", "replace") if token >= 0 else ""
 
-    def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
-        """Tokens of `text`, without any added at the ends.
+    def tokenize(self, text: str, *, parse_special: bool, add_special: bool = False) -> list[int]:
+        """Tokens of `text`; `add_special` adds those this model wants at the ends.
 
         With `parse_special` the text of a control token becomes that token: only for templates.
         """
@@ -151,7 +184,7 @@ class Model:
         room = len(raw) + 16
         buffer = (self.lib.llama_token * room)()
         count = self.lib.llama_tokenize(
-            self._vocab, raw, len(raw), buffer, room, False, parse_special
+            self.vocab, raw, len(raw), buffer, room, add_special, parse_special
         )
         if count < 0:
             raise EngineError(f"a text of {len(raw)} bytes could not be tokenized")
@@ -159,26 +192,30 @@ class Model:
 
     @functools.lru_cache(maxsize=32768)  # noqa: B019 - one model lives as long as its process
     def piece(self, token: int) -> bytes:
-        """The bytes of a generated token. Control tokens have none, save the marks of reasoning."""
+        """The bytes of a generated token. Control tokens have none, save the marks of parts."""
         if self.is_control(token):
             marked = self._piece(token, special=True)
-            return marked if marked in _THINK_MARKS else b""
+            return marked if marked in _SHOWN_MARKS else b""
         return self._piece(token, special=False)
+
+    def label(self, token: int) -> bytes:
+        """The bytes of any token, control tokens by their names."""
+        return self._piece(token, special=True)
 
     def _piece(self, token: int, *, special: bool) -> bytes:
         room = 256
         while True:
             buffer = ctypes.create_string_buffer(room)
-            size = self.lib.llama_token_to_piece(self._vocab, token, buffer, room, 0, special)
+            size = self.lib.llama_token_to_piece(self.vocab, token, buffer, room, 0, special)
             if size >= 0:
                 return buffer.raw[:size]
             room = -size
 
     def is_end(self, token: int) -> bool:
-        return bool(self.lib.llama_vocab_is_eog(self._vocab, token))
+        return bool(self.lib.llama_vocab_is_eog(self.vocab, token))
 
     def is_control(self, token: int) -> bool:
-        return bool(self.lib.llama_vocab_is_control(self._vocab, token))
+        return bool(self.lib.llama_vocab_is_control(self.vocab, token))
 
 
 class Decoder:
@@ -201,7 +238,8 @@ class Decoder:
         params.kv_unified = False  # attention then runs over one slot's tokens, not over all
         params.no_perf = True
         self._lib = lib
-        self.n_vocab, self.can_trim = model.n_vocab, model.can_trim
+        self.n_vocab, self._vocab = model.n_vocab, model.vocab
+        self.can_trim = model.can_trim
         self.handle = lib.llama_init_from_model(model.handle, params)
         if not self.handle:
             raise EngineError(
@@ -262,9 +300,9 @@ class Decoder:
         return bool(taken == state.nbytes)
 
     def new_sampler(self, sampling: Sampling) -> Sampler:
-        return Sampler(self._lib, sampling, n_vocab=self.n_vocab)
+        return Sampler(self._lib, sampling, vocab=self._vocab, n_vocab=self.n_vocab)
 
-    def sample(self, sampler: Sampler, row: int) -> int:
+    def sample(self, sampler: Sampler, row: int) -> int | Sampled:
         return sampler.sample(self.handle, row)
 
 

@@ -7,19 +7,24 @@ the field.
 
 from __future__ import annotations
 
-import difflib
-import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
+from kit.engine.constraint import Constraint, read_constraint
+from kit.engine.fields import Fields, refuse
+from kit.engine.logprobs import TokenLogprob, chat_logprobs, completion_logprobs
+from kit.engine.reasoning import Piece
 from kit.engine.sampler import Sampling
 from kit.engine.sequence import Finish
+from kit.engine.tools import read_calls, read_tools
 
 MAX_STOP = 16
 MAX_MESSAGES = 4096
 MAX_TIMEOUT_S = 86_400
-ROLES = ("system", "developer", "user", "assistant")
+MAX_BIASES = 1024
+ROLES = ("system", "developer", "user", "assistant", "tool")
 # Fields that change nothing in the text; accepted so that clients need no special case.
 _HARMLESS = frozenset(
     {"metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"}
@@ -28,16 +33,10 @@ _HARMLESS = frozenset(
 # Fields that ask for what this engine cannot do, unless they say "no" in one of these ways.
 _UNSUPPORTED: dict[str, tuple[Any, ...]] = {
     "n": (None, 1),
-    "logprobs": (None, False, 0),
-    "top_logprobs": (None, 0),
-    "tools": (None, []),
-    "tool_choice": (None, "none", "auto"),
     "functions": (None, []),
     "function_call": (None, "none", "auto"),
-    "response_format": (None, {"type": "text"}),
     "modalities": (None, ["text"]),
     "audio": (None,),
-    "logit_bias": (None, {}),
     "echo": (None, False),
     "suffix": (None, ""),
     "best_of": (None, 1),
@@ -53,33 +52,12 @@ _SAMPLING_RANGES = {
 _COMMON = {
     *("model", "max_tokens", "stop", "stream", "stream_options", "seed", "top_k"),
     *("user", "timeout_s", "cache_namespace", "shared_prefix"),
+    *("cache_namespace", "logit_bias", "logprobs", "grammar", "response_format", "repeat_last_n"),
     *(*_SAMPLING_RANGES, *_UNSUPPORTED, *_HARMLESS),
 }
 _CHAT = _COMMON | {"messages", "max_completion_tokens", "chat_template_kwargs", "reasoning_effort"}
+_CHAT |= {"tools", "tool_choice", "top_logprobs", "truncate"}
 _COMPLETION = _COMMON | {"prompt"}
-
-
-class RequestRefused(Exception):
-    """A request that cannot be served as it is; becomes OpenAI's error object."""
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        param: str | None = None,
-        code: str = "invalid_value",
-        status: int = 400,
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        kind = "invalid_request_error" if status < 500 else "server_error"
-        self.body = error_body(message, kind=kind, param=param, code=code)
-
-
-def error_body(
-    message: str, *, kind: str, param: str | None = None, code: str | None = None
-) -> dict[str, Any]:
-    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
 @dataclass(frozen=True)
@@ -109,82 +87,71 @@ class GenerateRequest:
     person: str = ""
     timeout_s: float | None = None
     shared_prefix: SharedPrefix | None = None
-    messages: tuple[Mapping[str, str], ...] = ()
+    constraint: Constraint | None = None
+    messages: tuple[Mapping[str, Any], ...] = ()
     prompt: str = ""
     template_variables: Mapping[str, Any] = field(default_factory=dict)
+    tools: tuple[Mapping[str, Any], ...] = ()
+    truncate: bool = False
+    """Whether the oldest exchanges may be left out where the whole does not fit."""
 
 
 def read_chat(body: bytes) -> GenerateRequest:
     """Check a /v1/chat/completions body. Raises: RequestRefused naming the field."""
-    fields = _Fields(body, _CHAT)
+    fields = _Fields(body, _CHAT, _UNSUPPORTED)
+    num_logprobs = fields.whole("top_logprobs", 0, 20)
+    if not fields.flag("logprobs", fields.values.get("logprobs")):
+        if num_logprobs:
+            refuse("top_logprobs", "logprobs: true with it", fields.values.get("logprobs"))
+        num_logprobs = None
+    elif num_logprobs is None:
+        num_logprobs = 0
     messages = fields.messages()
     return GenerateRequest(
-        **fields.common(("max_completion_tokens", "max_tokens")),
+        **fields.common(("max_completion_tokens", "max_tokens"), num_logprobs),
         messages=messages,
         shared_prefix=fields.shared_prefix(messages),
         template_variables=fields.template_variables(),
+        tools=read_tools(fields),
+        truncate=fields.truncate(),
     )
 
 
 def read_completion(body: bytes) -> GenerateRequest:
     """Check a /v1/completions body. Raises: RequestRefused naming the field."""
-    fields = _Fields(body, _COMPLETION)
+    fields = _Fields(body, _COMPLETION, _UNSUPPORTED)
     prompt = fields.text("prompt", fields.values.get("prompt"))
-    return GenerateRequest(**fields.common(("max_tokens",)), prompt=prompt)
+    if fields.values.get("logprobs") is False:
+        fields.values["logprobs"] = None
+    num_logprobs = fields.whole("logprobs", 0, 5)
+    return GenerateRequest(**fields.common(("max_tokens",), num_logprobs), prompt=prompt)
 
 
 def read_forget(body: bytes) -> str:
     """Check a /v1/cache/forget body, {"namespace": text}. Raises: RequestRefused."""
-    fields = _Fields(body, {"namespace"})
+    fields = Fields(body, {"namespace"}, {})
     return fields.text("namespace", fields.values.get("namespace"))
 
 
 def read_tokenize(body: bytes) -> str:
     """Check a /tokenize body, {"content": text}. Raises: RequestRefused."""
-    fields = _Fields(body, {"content", "add_special", "with_pieces"})
+    fields = Fields(body, {"content", "add_special", "with_pieces"}, {})
     return fields.text("content", fields.values.get("content"))
 
 
-def _refuse(param: str, expected: str, observed: Any) -> NoReturn:
-    shown = repr(observed)
-    shown = shown if len(shown) <= 60 else shown[:57] + "…"
-    raise RequestRefused(f"{param}: {expected} expected, {shown} observed", param=param)
+class _Fields(Fields):
+    """The fields of a request for text."""
 
-
-class _Fields:
-    """One request body: typed access to its fields, each with its own words of refusal."""
-
-    def __init__(self, body: bytes, known: set[str]) -> None:
-        try:
-            values = json.loads(body, parse_constant=lambda name: _refuse("body", "JSON", name))
-        except (ValueError, RecursionError) as problem:
-            said = f"the body is not valid JSON: {problem}"
-            raise RequestRefused(said, code="invalid_json") from None
-        if not isinstance(values, dict):
-            _refuse("body", "a JSON object", values)
-        self.values: dict[str, Any] = values
-        for name in values:
-            if name not in known:
-                close = difflib.get_close_matches(name, known, n=1)
-                hint = f"; did you mean {close[0]!r}?" if close else ""
-                raise RequestRefused(
-                    f"unknown field {name!r}{hint}", param=name, code="unknown_field"
-                )
-        for name, harmless in _UNSUPPORTED.items():
-            if name in values and values[name] not in harmless:
-                raise RequestRefused(
-                    f"{name} is not supported by this engine", param=name, code="unsupported"
-                )
-
-    def common(self, limits: tuple[str, ...]) -> dict[str, Any]:
+    def common(self, limits: tuple[str, ...], num_logprobs: int | None) -> dict[str, Any]:
         """What both kinds of request share. `limits` names the token limit, preferred first."""
         named = next((name for name in limits if self.values.get(name) is not None), limits[0])
         options = self.values.get("stream_options") or {}
         if not isinstance(options, dict):
-            _refuse("stream_options", "an object", options)
+            refuse("stream_options", "an object", options)
         namespace = self.values.get("cache_namespace")
         return {
-            "sampling": self.sampling(),
+            "sampling": self.sampling(num_logprobs),
+            "constraint": read_constraint(self),
             "max_tokens": self.whole(named, 1, 1 << 31),
             "stop": self.stop(),
             "stream": self.flag("stream", self.values.get("stream")),
@@ -202,7 +169,7 @@ class _Fields:
             return None
         known = {"namespace", "message", "chars", "pin"}
         if not isinstance(value, dict) or not value.keys() <= known:
-            _refuse("shared_prefix", "an object with namespace, message, chars and pin", value)
+            refuse("shared_prefix", "an object with namespace, message, chars and pin", value)
         message = self.index("shared_prefix.message", value.get("message"), len(messages) - 1)
         length = len(messages[message]["content"])
         return SharedPrefix(
@@ -214,84 +181,78 @@ class _Fields:
 
     def index(self, name: str, value: Any, most: int) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
-            _refuse(name, f"a whole number from 0 to {most}", value)
+            refuse(name, f"a whole number from 0 to {most}", value)
         return value
 
-    def sampling(self) -> Sampling:
+    def sampling(self, num_logprobs: int | None) -> Sampling:
         numbers = {name: self.number(name, *span) for name, span in _SAMPLING_RANGES.items()}
         whole = {
             "top_k": self.whole("top_k", 0, 1 << 20),
             "seed": self.whole("seed", -(1 << 63), 1 << 63),
+            "repeat_last_n": self.whole("repeat_last_n", 0, 4096),
+            "num_logprobs": num_logprobs,
         }
         given = {name: value for name, value in {**numbers, **whole}.items() if value is not None}
-        return Sampling(**given)  # type: ignore[arg-type]
+        return Sampling(**given, logit_bias=self.logit_bias())  # type: ignore[arg-type]
 
-    def number(self, name: str, low: float, high: float) -> float | None:
-        value = self.values.get(name)
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            _refuse(name, f"a number from {low:g} to {high:g}", value)
-        if not low <= value <= high:  # false for NaN too
-            _refuse(name, f"a number from {low:g} to {high:g}", value)
-        return float(value)
+    def logit_bias(self) -> tuple[tuple[int, float], ...]:
+        """OpenAI's map of token ids, as strings, to -100 … 100, which are added to the logits."""
+        value = self.values.get("logit_bias") or {}
+        if not isinstance(value, dict) or len(value) > MAX_BIASES:
+            refuse("logit_bias", f"an object of up to {MAX_BIASES} token ids", value)
+        for token, bias in value.items():
+            if not re.fullmatch(r"[0-9]{1,9}", token, re.ASCII):
+                refuse("logit_bias", "token ids", token)
+            is_number = isinstance(bias, (int, float)) and not isinstance(bias, bool)
+            if not is_number or not -100 <= bias <= 100:
+                refuse("logit_bias", "numbers from -100 to 100", bias)
+        return tuple((int(token), float(bias)) for token, bias in value.items())
 
-    def whole(self, name: str, low: int, high: int) -> int | None:
-        value = self.values.get(name)
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int) or value < low:
-            _refuse(name, f"a whole number of at least {low}", value)
-        if value > high:
-            _refuse(name, f"a whole number of at most {high}", value)
-        return value
-
-    def flag(self, name: str, value: Any) -> bool:
-        if value is not None and not isinstance(value, bool):
-            _refuse(name, "true or false", value)
-        return bool(value)
-
-    def text(self, name: str, value: Any) -> str:
-        """A string that can be written as UTF-8: half a surrogate pair cannot."""
-        if not isinstance(value, str):
-            _refuse(name, "a string", value)
-        try:
-            value.encode("utf-8")
-        except UnicodeEncodeError:
-            raise RequestRefused(
-                f"{name}: valid Unicode expected, a lone surrogate observed", param=name
-            ) from None
-        return value
+    def truncate(self) -> bool:
+        value = self.values.get("truncate")
+        if value not in (None, "none", "oldest"):
+            refuse("truncate", '"oldest" or "none"', value)
+        return bool(value == "oldest")
 
     def stop(self) -> tuple[str, ...]:
         value = self.values.get("stop")
         marks = [] if value is None else [value] if isinstance(value, str) else value
         if not isinstance(marks, list) or len(marks) > MAX_STOP or "" in marks:
-            _refuse("stop", f"a string or up to {MAX_STOP} strings, none of them empty", value)
+            refuse("stop", f"a string or up to {MAX_STOP} strings, none of them empty", value)
         return tuple(self.text("stop", mark) for mark in marks)
 
-    def messages(self) -> tuple[Mapping[str, str], ...]:
+    def messages(self) -> tuple[Mapping[str, Any], ...]:
         value = self.values.get("messages")
         if not isinstance(value, list) or not value or len(value) > MAX_MESSAGES:
-            _refuse("messages", f"a list of 1 to {MAX_MESSAGES} messages", value)
+            refuse("messages", f"a list of 1 to {MAX_MESSAGES} messages", value)
         return tuple(self.message(f"messages[{n}]", message) for n, message in enumerate(value))
 
-    def message(self, name: str, value: Any) -> Mapping[str, str]:
+    def message(self, name: str, value: Any) -> Mapping[str, Any]:
         if not isinstance(value, dict):
-            _refuse(name, "an object with role and content", value)
+            refuse(name, "an object with role and content", value)
         role = value.get("role")
         if role not in ROLES:
-            _refuse(f"{name}.role", f"one of {', '.join(ROLES)}", role)
+            refuse(f"{name}.role", f"one of {', '.join(ROLES)}", role)
+        message: dict[str, Any] = {"role": "system" if role == "developer" else role}
+        calls = value.get("tool_calls")
+        if role == "assistant" and calls not in (None, []):
+            message["tool_calls"] = read_calls(self, f"{name}.tool_calls", calls)
+        if role == "tool" and value.get("tool_call_id") is not None:
+            message["tool_call_id"] = self.text(f"{name}.tool_call_id", value["tool_call_id"])
         content = value.get("content")
-        if isinstance(content, list):
-            parts = [self.part(f"{name}.content[{n}]", part) for n, part in enumerate(content)]
-            content = "\n".join(parts)
-        text = self.text(f"{name}.content", content)
-        return {"role": "system" if role == "developer" else role, "content": text}
+        if content is None and "tool_calls" in message:
+            content = ""
+        return message | {"content": self.content(f"{name}.content", content)}
+
+    def content(self, name: str, value: Any) -> str:
+        """A text, or its parts, one a line."""
+        if isinstance(value, list):
+            return "\n".join(self.part(f"{name}[{n}]", part) for n, part in enumerate(value))
+        return self.text(name, value)
 
     def part(self, name: str, value: Any) -> str:
         if not isinstance(value, dict) or value.get("type") != "text":
-            _refuse(name, 'a part of type "text"', value)
+            refuse(name, 'a part of type "text"', value)
         return self.text(f"{name}.text", value.get("text"))
 
     def template_variables(self) -> Mapping[str, Any]:
@@ -300,11 +261,18 @@ class _Fields:
         if not isinstance(value, dict) or not all(
             isinstance(item, (bool, int, float, str)) for item in value.values()
         ):
-            _refuse("chat_template_kwargs", "an object of plain values", value)
+            refuse("chat_template_kwargs", "an object of plain values", value)
         reserved = {"messages", "tools", "add_generation_prompt"} & set(value)
         if reserved:
-            _refuse("chat_template_kwargs", "variables of the template", sorted(reserved))
+            refuse("chat_template_kwargs", "variables of the template", sorted(reserved))
         return value
+
+
+def delta_of(piece: Piece) -> dict[str, Any]:
+    """What a streamed piece adds to the message."""
+    calls = [{"index": call.index, **call.as_dict()} for call in piece.tool_calls]
+    named = {"content": piece.text, "reasoning_content": piece.reasoning, "tool_calls": calls}
+    return {name: value for name, value in named.items() if value}
 
 
 def usage(finish: Finish) -> dict[str, Any]:
@@ -324,37 +292,53 @@ class Reply:
     created: int
     model: str
     is_chat: bool
+    num_dropped: int | None = None
+    """Messages left out of the prompt; None where the request did not allow it."""
 
     def _envelope(self, kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
-        return {
-            "id": self.id,
-            "object": kind,
-            "created": self.created,
-            "model": self.model,
-            "choices": choices,
-        }
+        envelope: dict[str, Any] = {"id": self.id, "object": kind, "created": self.created}
+        envelope |= {"model": self.model, "choices": choices}
+        if self.num_dropped is not None:
+            envelope["num_dropped_messages"] = self.num_dropped
+        return envelope
 
     def chunk(
-        self, delta: Mapping[str, Any], finish_reason: str | None = None, *, has_usage: bool = False
+        self,
+        delta: Mapping[str, Any],
+        finish_reason: str | None = None,
+        *,
+        has_usage: bool = False,
+        logprobs: Sequence[TokenLogprob] = (),
     ) -> dict[str, Any]:
-        """A streamed piece; `delta` holds role, content or reasoning_content."""
+        """A streamed piece; `delta` holds role, content, reasoning_content or tool_calls."""
         body: Mapping[str, Any] = (
             {"delta": delta} if self.is_chat else {"text": delta.get("content", "")}
         )
-        choice = {"index": 0, **body, "logprobs": None, "finish_reason": finish_reason}
+        choice = {"index": 0, **body, "logprobs": self._logprobs(logprobs)}
+        choice["finish_reason"] = finish_reason
         kind = "chat.completion.chunk" if self.is_chat else "text_completion"
-        return self._envelope(kind, [choice]) | ({"usage": None} if has_usage else {})
+        extra = {"usage": None} if has_usage else {}
+        return self._envelope(kind, [choice]) | extra
+
+    def _logprobs(self, tokens: Sequence[TokenLogprob]) -> dict[str, Any] | None:
+        if not tokens:
+            return None
+        return chat_logprobs(tokens) if self.is_chat else completion_logprobs(tokens)
 
     def usage_chunk(self, finish: Finish) -> dict[str, Any]:
         kind = "chat.completion.chunk" if self.is_chat else "text_completion"
         return self._envelope(kind, []) | {"usage": usage(finish)}
 
-    def whole(self, text: str, reasoning: str, finish: Finish) -> dict[str, Any]:
+    def whole(self, answer: Piece, finish: Finish) -> dict[str, Any]:
         """The answer that is not streamed."""
-        message = {"role": "assistant", "content": text, "refusal": None}
-        if reasoning:
-            message["reasoning_content"] = reasoning
-        body: dict[str, Any] = {"message": message} if self.is_chat else {"text": text}
-        choice = {"index": 0, **body, "logprobs": None, "finish_reason": finish.reason}
+        message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None}
+        if answer.reasoning:
+            message["reasoning_content"] = answer.reasoning
+        if answer.tool_calls:
+            message["content"] = answer.text or None
+            message["tool_calls"] = [call.as_dict() for call in answer.tool_calls]
+        body: dict[str, Any] = {"message": message} if self.is_chat else {"text": answer.text}
+        choice = {"index": 0, **body, "logprobs": self._logprobs(answer.logprobs)}
+        choice["finish_reason"] = finish.reason
         kind = "chat.completion" if self.is_chat else "text_completion"
         return self._envelope(kind, [choice]) | {"usage": usage(finish)}

@@ -173,7 +173,7 @@ def _measure_here(library: Any, path: str, n_threads: str) -> None:
     row = _CHUNK - 1
     started, count = time.monotonic(), 0
     while count < DECODE_TOKENS and time.monotonic() - started < DECODE_BUDGET_S:
-        token = decoder.sample(sampler, row)
+        token = int(decoder.sample(sampler, row))
         decoder.decode([Row(token, done + count, 0, is_output=True)])
         row, count = 0, count + 1
     decode_s = time.monotonic() - started

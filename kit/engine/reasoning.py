@@ -9,16 +9,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kit.engine.detokenize import held_back
+from kit.engine.logprobs import TokenLogprob
+from kit.engine.tools import ToolCall
 
 OPEN, CLOSE = "<think>", "</think>"
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece of the stream, split: either part may be empty."""
+    """A piece of the stream, split: any part may be empty."""
 
     text: str = ""
     reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.text or self.reasoning or self.tool_calls or self.logprobs)
 
 
 def opens_reasoning(prompt: str) -> bool:

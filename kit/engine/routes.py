@@ -12,6 +12,7 @@ import contextlib
 import ipaddress
 import json
 import re
+import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -25,13 +26,16 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from kit.engine.embed_protocol import embeddings_reply, read_embeddings
+from kit.engine.embed_service import EmbedService
 from kit.engine.fairness import QueueFull
+from kit.engine.fields import RequestRefused, error_body
 from kit.engine.metrics import Sample, exposition
+from kit.engine.output import join_pieces
 from kit.engine.protocol import (
     GenerateRequest,
     Reply,
-    RequestRefused,
-    error_body,
+    delta_of,
     read_chat,
     read_completion,
     read_forget,
@@ -53,13 +57,29 @@ class State:
     def __init__(self, options: ServiceOptions) -> None:
         self.options = options
         self.started = int(time.time())
-        self.service: Service | None = None
+        self.service: Service | EmbedService | None = None
         self.failure: KitError | None = None
 
-    def require(self) -> Service:
+    def require(self) -> Service | EmbedService:
         if self.service is None:
             raise RequestRefused("the model is loading", code="loading", status=503)
         return self.service
+
+    def require_text(self) -> Service:
+        service = self.require()
+        if not isinstance(service, Service):
+            raise _wrong_model("this model embeds texts, it writes none; see /v1/embeddings")
+        return service
+
+    def require_vectors(self) -> EmbedService:
+        service = self.require()
+        if not isinstance(service, EmbedService):
+            raise _wrong_model("this model writes text, it does not embed")
+        return service
+
+
+def _wrong_model(said: str) -> RequestRefused:
+    return RequestRefused(said, param="model", code="model_not_supported")
 
 
 def build_app(state: State, *, is_loopback: bool) -> Starlette:
@@ -70,6 +90,7 @@ def build_app(state: State, *, is_loopback: bool) -> Starlette:
         Route("/v1/chat/completions", _chat, methods=["POST"]),
         Route("/v1/completions", _completion, methods=["POST"]),
         Route("/v1/cache/forget", _forget, methods=["POST"]),
+        Route("/v1/embeddings", _embeddings, methods=["POST"]),
         Route("/tokenize", _tokenize, methods=["POST"]),
     ]
     handlers: dict[Any, Callable[[Request, Any], Awaitable[Response]]] = {
@@ -130,7 +151,7 @@ async def _metrics(request: Request) -> Response:
 
 async def _forget(request: Request) -> Response:
     """Nothing that was computed in a namespace is kept any longer, in memory or on disk."""
-    service = _state(request).require()
+    service = _state(request).require_text()
     service.runner.forget(read_forget(await _body(request)))
     return JSONResponse({"forgotten": True})
 
@@ -153,17 +174,49 @@ async def _generate(
     request: Request, read: Callable[[bytes], GenerateRequest], *, is_chat: bool
 ) -> Response:
     state = _state(request)
-    service = state.require()
+    service = state.require_text()
     asked = read(await _body(request))
     service.runner.require_room(asked.person)  # before any work: a refusal is quick
+    asked = await service.bound(asked)
     prompt = await asyncio.to_thread(service.prompt, asked)
     sharing = await asyncio.to_thread(service.sharing, asked, prompt)
-    prefix = "chatcmpl" if is_chat else "cmpl"
-    reply = Reply(f"{prefix}-{uuid.uuid4().hex}", int(time.time()), state.options.name, is_chat)
+    reply = Reply(
+        f"{'chatcmpl' if is_chat else 'cmpl'}-{uuid.uuid4().hex}",
+        int(time.time()),
+        state.options.name,
+        is_chat,
+        prompt.num_dropped,
+    )
     generation = service.start(asked, prompt, sharing)
     if asked.stream:
         return _EventStream(generation, reply, include_usage=asked.include_usage)
     return await _whole(request.receive, generation, reply)
+
+
+async def _embeddings(request: Request) -> Response:
+    state = _state(request)
+    service = state.require_vectors()
+    asked = read_embeddings(await _body(request))
+    has_left = threading.Event()
+
+    async def watch() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        has_left.set()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        found = await asyncio.to_thread(service.embed, asked, has_left.is_set)
+    finally:
+        watcher.cancel()
+    reply = await asyncio.to_thread(
+        embeddings_reply,
+        found.vectors,
+        model=state.options.name,
+        num_tokens=found.num_tokens,
+        is_base64=asked.is_base64,
+    )
+    return JSONResponse(reply)
 
 
 async def _body(request: Request) -> bytes:
@@ -203,19 +256,17 @@ async def _cancel_on_disconnect(receive: Receive, generation: Generation) -> Asy
 
 
 async def _whole(receive: Receive, generation: Generation, reply: Reply) -> Response:
-    text: list[str] = []
-    reasoning: list[str] = []
+    pieces: list[Piece] = []
     async with _cancel_on_disconnect(receive, generation):
         async for event in generation.events():
             if isinstance(event, Piece):
-                text.append(event.text)
-                reasoning.append(event.reasoning)
+                pieces.append(event)
             elif isinstance(event, Queued):
                 continue
             elif event.error is not None:
                 raise event.error
             else:
-                return JSONResponse(reply.whole("".join(text), "".join(reasoning), event))
+                return JSONResponse(reply.whole(join_pieces(pieces), event))
     raise RuntimeError("a generation ended without its Finish")
 
 
@@ -249,9 +300,7 @@ class _EventStream(Response):
         yield reply.chunk({"role": "assistant", "content": ""}, has_usage=has_usage)
         async for event in self._generation.events():
             if isinstance(event, Piece):
-                named = {"content": event.text, "reasoning_content": event.reasoning}
-                delta = {name: text for name, text in named.items() if text}
-                yield reply.chunk(delta, has_usage=has_usage)
+                yield reply.chunk(delta_of(event), has_usage=has_usage, logprobs=event.logprobs)
             elif isinstance(event, Queued):
                 yield event
             else:
@@ -281,15 +330,21 @@ async def _on_queue_full(request: Request, _problem: QueueFull) -> Response:
     return JSONResponse(body, status_code=429, headers={"Retry-After": str(retry_s)})
 
 
-async def _on_kit_error(_request: Request, problem: KitError) -> Response:
+async def _on_kit_error(request: Request, problem: KitError) -> Response:
     is_overflow = isinstance(problem, ContextOverflow)
     body = error_body(
         problem.message,
         kind="invalid_request_error" if problem.http_status < 500 else "server_error",
-        param="messages" if is_overflow else None,
+        param=_overflowing(request) if is_overflow else None,
         code="context_length_exceeded" if is_overflow else problem.code,
     )
     return JSONResponse(body, status_code=problem.http_status)
+
+
+def _overflowing(request: Request) -> str:
+    """The field that was too long."""
+    names = {"/v1/embeddings": "input", "/v1/completions": "prompt"}
+    return names.get(request.url.path, "messages")
 
 
 async def _on_http_error(_request: Request, problem: HTTPException) -> Response:

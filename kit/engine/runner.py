@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from kit.engine.draft import MAX_DRAFT, Drafter
 from kit.engine.fairness import MAX_WAITING, FairQueue, QueueFull
+from kit.engine.logprobs import Sampled
 from kit.engine.metrics import Counters, Sample, counter_samples
 from kit.engine.pins import PinStore
 from kit.engine.prefix import Cache, PrefixCache
@@ -36,7 +37,7 @@ class Decoder(Cache, Protocol):
 
     def decode(self, rows: Seq[Row]) -> None: ...
     def new_sampler(self, sampling: Sampling) -> Any: ...
-    def sample(self, sampler: Any, row: int) -> int: ...
+    def sample(self, sampler: Any, row: int) -> int | Sampled: ...
 
 
 @dataclass(frozen=True)
@@ -237,12 +238,13 @@ class Runner:
             if pinned is not None:
                 self._scheduler.prefixes.add_pinned([pinned])
 
-    def _sample(self, advance: Advance) -> list[int]:
+    def _sample(self, advance: Advance) -> list[int | Sampled]:
         """The next token, and more as long as they confirm the draft."""
-        tokens: list[int] = []
+        tokens: list[int | Sampled] = []
         for row, guess in zip(advance.output_rows, (*advance.draft, None), strict=True):
-            tokens.append(self._decoder.sample(advance.sequence.sampler, row))
-            if tokens[-1] != guess:
+            sampled = self._decoder.sample(advance.sequence.sampler, row)
+            tokens.append(sampled)
+            if guess != (sampled.token if isinstance(sampled, Sampled) else sampled):
                 break
         return tokens
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from kit.engine.draft import Drafter
 from kit.engine.fairness import FairQueue
+from kit.engine.logprobs import Sampled
 from kit.engine.pace import Pace
 from kit.engine.prefix import PrefixCache
 from kit.engine.sequence import Sequence, Vocabulary
@@ -138,7 +139,7 @@ class Scheduler:
 
     # -- account ------------------------------------------------------------------------------
 
-    def commit(self, step: Step, sampled: Seq[Seq[int]]) -> None:
+    def commit(self, step: Step, sampled: Seq[Seq[int | Sampled]]) -> None:
         """Record a decoded step and the tokens sampled for each of its outputs.
 
         An output with a draft has one token more than it confirmed of the draft.
@@ -148,7 +149,7 @@ class Scheduler:
         for advance, tokens in zip(step.outputs, sampled, strict=True):
             self._accept(advance, tokens)
 
-    def _accept(self, advance: Advance, tokens: Seq[int]) -> None:
+    def _accept(self, advance: Advance, tokens: Seq[int | Sampled]) -> None:
         sequence, before = advance.sequence, advance.sequence.num_generated
         for token in tokens:
             if sequence.finish is None:

@@ -12,24 +12,27 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from kit.engine.detokenize import Detokenizer
+from kit.engine.logprobs import Sampled, TokenLogprob, num_starts
 from kit.engine.sampler import Sampling
 from kit.errors import KitError
 
-FinishReason = Literal["stop", "length", "cancelled", "error"]
+FinishReason = Literal["stop", "length", "tool_calls", "cancelled", "error"]
 
 
 class Vocabulary(Protocol):
     """What a sequence needs of a model's vocabulary."""
 
     def piece(self, token: int) -> bytes: ...
+    def label(self, token: int) -> bytes: ...
     def is_end(self, token: int) -> bool: ...
 
 
 @dataclass(frozen=True)
 class Text:
-    """A piece of generated text, whole characters only."""
+    """A piece of generated text, whole characters only, and the tokens it completes if asked."""
 
     text: str
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,8 @@ class Sequence:
     def __post_init__(self) -> None:
         self.num_prompt = len(self.tokens)
         self._text = Detokenizer(self.stop)
+        self._logprobs: list[TokenLogprob] = []  # of tokens whose text is not emitted yet
+        self._num_chars = self._num_emitted = 0
 
     @property
     def num_generated(self) -> int:
@@ -141,8 +146,11 @@ class Sequence:
         """Whether the prompt is read and only the newest token waits to be computed."""
         return self.num_generated > 0 and self.num_uncomputed == 1
 
-    def accept(self, token: int, vocabulary: Vocabulary, n_ctx: int) -> None:
+    def accept(self, sampled: int | Sampled, vocabulary: Vocabulary, n_ctx: int) -> None:
         """Take a sampled token: emit its text and end where the request says so."""
+        token = sampled if isinstance(sampled, int) else self._weigh(sampled, vocabulary)
+        if self.finish is not None:
+            return
         if vocabulary.is_end(token):
             self.end("stop")
             return
@@ -157,16 +165,31 @@ class Sequence:
         self.num_ahead = ahead
         self.emit(Queued(ahead, wait_s))
 
+    def _weigh(self, sampled: Sampled, vocabulary: Vocabulary) -> int:
+        """Keep a token's probabilities until its text is emitted; end if there is no token."""
+        if sampled.error is not None:
+            self.end("error", sampled.error)
+        elif not vocabulary.is_end(sampled.token):
+            piece = vocabulary.piece(sampled.token)
+            top = tuple((vocabulary.label(token), logprob) for token, logprob in sampled.top)
+            self._logprobs.append(TokenLogprob(piece, self._num_chars, sampled.logprob, top))
+            self._num_chars += num_starts(piece)
+        return sampled.token
+
     def end(self, reason: FinishReason, error: KitError | None = None) -> None:
         """Emit what was held back and the one Finish. A second call changes nothing."""
         if self.finish is not None:
             return
         if reason in ("stop", "length"):
-            self._emit_text(self._text.flush())
+            self._emit_text(self._text.flush(), is_last=not self._text.is_stopped)
         counts = (self.num_prompt, self.num_generated, self.num_cached)
         self.finish = Finish(reason, *counts, error)
         self.emit(self.finish)
 
-    def _emit_text(self, text: str) -> None:
-        if text:
-            self.emit(Text(text))
+    def _emit_text(self, text: str, *, is_last: bool = False) -> None:
+        """Emit text with the probabilities of the tokens that begin in it, or all that are left."""
+        self._num_emitted += len(text)
+        shown = [token for token in self._logprobs if is_last or token.start < self._num_emitted]
+        if text or (is_last and shown):
+            self._logprobs = self._logprobs[len(shown) :]
+            self.emit(Text(text, tuple(shown)))

@@ -22,6 +22,8 @@ from pathlib import Path
 
 import uvicorn
 
+from kit.engine.embed_service import EmbedService
+from kit.engine.embedder import is_embedding_model
 from kit.engine.gguf import read_gguf, split_paths
 from kit.engine.routes import State, build_app, is_loopback_host
 from kit.engine.service import Service, ServiceOptions
@@ -106,7 +108,12 @@ def _load(state: State, bound: socket.socket, leave: Callable[[], None]) -> None
 
     started = time.monotonic()
     try:
-        service = Service(state.options, on_broken=broken)
+        is_embedding = is_embedding_model(read_gguf(state.options.model))
+        service: Service | EmbedService
+        if is_embedding:
+            service = EmbedService(state.options)
+        else:
+            service = Service(state.options, on_broken=broken)
     except KitError as problem:
         state.failure = problem
         leave()
@@ -121,7 +128,7 @@ def _load(state: State, bound: socket.socket, leave: Callable[[], None]) -> None
     print(
         f"engine ready on http://{address[0]}:{address[1]}/v1 after "
         f"{time.monotonic() - started:.1f} s: {state.options.name} {facts['type']}, "
-        f"{state.options.parallel} × {service.n_ctx} tokens, {service.n_threads} threads, "
+        f"{facts['parallel']} × {service.n_ctx} tokens, {service.n_threads} threads, "
         f"CPU variant {service.variant.name}",
         file=sys.stderr,
         flush=True,

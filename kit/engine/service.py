@@ -10,21 +10,28 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import Sequence as Seq
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from kit.engine.draft import MAX_DRAFT
+from kit.engine.fields import RequestRefused
 from kit.engine.gguf import read_gguf
+from kit.engine.grammar_check import Grammars
 from kit.engine.machine import available_memory, usable_cores
 from kit.engine.native import Decoder, Model, load_library, require_memory
+from kit.engine.output import Output
 from kit.engine.pins import PinStore, model_digest
 from kit.engine.prefix import common_prefix
 from kit.engine.protocol import GenerateRequest
 from kit.engine.reasoning import Piece, ReasoningSplitter, opens_reasoning
 from kit.engine.runner import Runner, RunnerOptions
 from kit.engine.sequence import Finish, Queued, Sequence, Sharing, Text
-from kit.engine.template import ChatTemplate, Prompt, with_bos
+from kit.engine.template import ChatTemplate, Message, Prompt, with_bos
+from kit.engine.tools import ToolCallSplitter, names_of
+from kit.engine.trim import trim_oldest
 from kit.engine.variants import choose_variant
 from kit.errors import ContextOverflow
 
@@ -86,6 +93,8 @@ class Service:
             eos_token=self.model.special_text("eos"),
         )
         self._max_piece_bytes = self.model.max_piece_bytes
+        self._grammars = Grammars(options.model)
+        self._trials = ThreadPoolExecutor(1, "grammar")  # a trial must not hold up other prompts
         self._pins: PinStore | None = None
         self.runner = self._make_runner(on_broken)
         self.runner.start()
@@ -125,25 +134,67 @@ class Service:
     def tokenize(self, text: str) -> list[int]:
         return self.model.tokenize(text, parse_special=False)
 
+    async def bound(self, request: GenerateRequest) -> GenerateRequest:
+        """The request with its constraint as a grammar that can be followed.
+
+        Raises: RequestRefused naming the field if there is none, or if it names no token.
+        """
+        biases = request.sampling.logit_bias
+        if unknown := [token for token, _ in biases if token >= self.model.n_vocab]:
+            raise RequestRefused(
+                f"logit_bias: token ids below {self.model.n_vocab} expected, {unknown[0]} observed",
+                param="logit_bias",
+            )
+        if request.constraint is None:
+            return request
+        loop = asyncio.get_running_loop()
+        check = self._grammars.check
+        grammar = await loop.run_in_executor(self._trials, check, request.constraint)
+        return replace(request, sampling=replace(request.sampling, grammar=grammar))
+
     def prompt(self, request: GenerateRequest) -> Prompt:
         """The request's prompt. Raises: ContextOverflow, UsageError. May take a while: no locks."""
-        self._require_plausible(request)
         if request.messages:
-            prompt = self._template.prompt(
-                self.model, request.messages, **request.template_variables
-            )
+            prompt = self._chat_prompt(request)
         else:
+            self._require_plausible(request.prompt)
             bos = [self.model.bos] if self.model.bos is not None else []
             prompt = Prompt(bos + self.tokenize(request.prompt), request.prompt)
         if len(prompt.tokens) >= self.n_ctx:
             raise self._overflow(f"{len(prompt.tokens)} tokens")
         return prompt
 
-    def _require_plausible(self, request: GenerateRequest) -> None:
+    def _chat_prompt(self, request: GenerateRequest) -> Prompt:
+        messages = request.messages
+        uses_tools = any(m["role"] == "tool" or "tool_calls" in m for m in messages)
+        if (request.tools or uses_tools) and not self._template.has_tools:
+            raise RequestRefused(
+                "this model's chat template knows no tools",
+                param="tools" if request.tools else "messages",
+                code="unsupported",
+            )
+        variables = _variables(request)
+
+        def written(kept: Seq[Message]) -> Prompt:
+            self._require_plausible(*(message["content"] for message in kept))
+            return self._template.prompt(self.model, kept, **variables)
+
+        if not request.truncate:
+            return written(messages)
+        room = self.n_ctx - min(request.max_tokens or self.n_ctx // 4, self.n_ctx // 2)
+
+        def fits(kept: Seq[Message]) -> bool:
+            try:
+                return len(written(kept).tokens) <= room
+            except ContextOverflow:
+                return False
+
+        kept, num_dropped = trim_oldest(messages, fits)
+        return replace(written(kept), num_dropped=num_dropped)
+
+    def _require_plausible(self, *texts: str) -> None:
         """Refuse at once what cannot fit however it is cut into tokens."""
-        contents = [message["content"] for message in request.messages]
-        num_bytes = sum(len(text.encode()) for text in [*contents, request.prompt])
-        least = num_bytes // self._max_piece_bytes
+        least = sum(len(text.encode()) for text in texts) // self._max_piece_bytes
         if least >= self.n_ctx:
             raise self._overflow(f"at least {least} tokens")
 
@@ -157,10 +208,10 @@ class Service:
         """Who may reuse the prompt's keys and values. Shared are the tokens of the shared text that
         the whole prompt begins with, so that nothing private is in them."""
         shared = request.shared_prefix
-        if shared is None:
+        if shared is None or prompt.num_dropped:
             return Sharing(request.cache_namespace)
         text = self._template.shared_text(
-            request.messages, shared.message, shared.chars, **request.template_variables
+            request.messages, shared.message, shared.chars, **_variables(request)
         )
         alone = with_bos(self.model, self.model.tokenize(text, parse_special=True))
         limit = min(len(alone), len(prompt.tokens))
@@ -173,9 +224,7 @@ class Service:
         deadline = None
         if request.timeout_s is not None:
             deadline = time.monotonic() + request.timeout_s
-        is_inside = opens_reasoning(prompt.text)
-        splitter = ReasoningSplitter(is_inside=is_inside) if request.messages else None
-        generation = Generation(self.runner, splitter)
+        generation = Generation(self.runner, _output(request, prompt))
         generation.sequence = Sequence(
             tokens=list(prompt.tokens),
             max_tokens=min(request.max_tokens or room, room),
@@ -194,15 +243,31 @@ class Service:
         self.runner.stop()
         if self._pins is not None:
             self._pins.close()
+        self._trials.shutdown(wait=False, cancel_futures=True)
+
+
+def _variables(request: GenerateRequest) -> dict[str, Any]:
+    """What the template is given beside the messages."""
+    tools = {"tools": list(request.tools)} if request.tools else {}
+    return {**request.template_variables, **tools}
+
+
+def _output(request: GenerateRequest, prompt: Prompt) -> Output:
+    """How the answer is split: only chat has parts, and a grammar leaves no room for reasoning."""
+    if not request.messages or request.sampling.grammar:
+        return Output()
+    splitter = ReasoningSplitter(is_inside=opens_reasoning(prompt.text))
+    tools = ToolCallSplitter(names_of(request.tools)) if request.tools else None
+    return Output(splitter, tools)
 
 
 class Generation:
-    """The stream of one answer: Pieces, then one Finish. Without a splitter all text is answer."""
+    """The stream of one answer: Pieces, then one Finish."""
 
     sequence: Sequence
 
-    def __init__(self, runner: Runner, splitter: ReasoningSplitter | None) -> None:
-        self._runner, self._splitter = runner, splitter
+    def __init__(self, runner: Runner, output: Output) -> None:
+        self._runner, self._output = runner, output
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[Queued | Text | Finish] = asyncio.Queue()
 
@@ -220,15 +285,12 @@ class Generation:
             if isinstance(event, Queued):
                 yield event
                 continue
-            piece = self._piece(event)
-            if piece.text or piece.reasoning:
+            if isinstance(event, Text):
+                if piece := self._output.feed(event):
+                    yield piece
+                continue
+            piece, finish = self._output.finish(event)
+            if piece:
                 yield piece
-            if isinstance(event, Finish):
-                yield event
-                return
-
-    def _piece(self, event: Text | Finish) -> Piece:
-        text = event.text if isinstance(event, Text) else ""
-        if self._splitter is None:
-            return Piece(text)
-        return self._splitter.feed(text) if text else self._splitter.flush()
+            yield finish
+            return

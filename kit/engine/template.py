@@ -7,6 +7,7 @@ tokens of a prompt are exactly those its template wrote; what people or document
 from __future__ import annotations
 
 import datetime
+import functools
 import json
 import re
 import secrets
@@ -31,7 +32,8 @@ CHATML = (
     " + message['content'] + '<|im_end|>\\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
-Message = Mapping[str, str]  # {"role", "content"}
+Message = Mapping[str, Any]  # {"role", "content"} and, of tools, "tool_calls" or "tool_call_id"
+_PROBE = "probe_of_tools"
 
 
 class Tokenizer(Protocol):
@@ -49,6 +51,8 @@ class Prompt:
 
     tokens: list[int]
     text: str
+    num_dropped: int | None = None
+    """Messages left out to make it fit; None where that was not asked for."""
 
 
 class TemplateRefused(Exception):
@@ -130,7 +134,7 @@ class ChatTemplate:
             raise UsageError(f"the model's chat template refuses: {refusal}") from refusal
 
     def _render(self, messages: Sequence[Message], variables: Mapping[str, Any]) -> str:
-        limit = 2 * sum(len(message["content"]) for message in messages) + MAX_MARKUP_CHARS
+        limit = 2 * sum(map(_num_chars, [*messages, variables])) + MAX_MARKUP_CHARS
         pieces, size = [], 0
         try:
             for piece in self._template.generate(
@@ -145,12 +149,31 @@ class ChatTemplate:
             raise UsageError(f"the model's chat template fails: {problem}") from problem
         return "".join(pieces)
 
+    @functools.cached_property
+    def has_tools(self) -> bool:
+        """Whether it tells the model of tools: found by giving it one."""
+        function = {"name": _PROBE, "description": "", "parameters": {"type": "object"}}
+        try:
+            said = self.render(
+                [{"role": "user", "content": "?"}],
+                tools=[{"type": "function", "function": function}],
+            )
+        except UsageError:
+            return False
+        return _PROBE in said
+
     def prompt(self, tokenizer: Tokenizer, messages: Sequence[Message], **variables: Any) -> Prompt:
         """The prompt's tokens. Raises: UsageError as `render` does.
 
         The usual case is one pass over the whole text, as the model was trained. Only if the
-        contents would add control tokens are template and contents tokenized apart.
+        contents would add control tokens are template and contents tokenized apart. All else that
+        a request brings along, tools and their calls, is made harmless first.
         """
+        variables = {name: _harmless(tokenizer, value) for name, value in variables.items()}
+        messages = [
+            {n: v if n == "content" else _harmless(tokenizer, v) for n, v in message.items()}
+            for message in messages
+        ]
         text = self.render(messages, **variables)
         tokens = tokenizer.tokenize(text, parse_special=True)
         parts = self._parts(messages, variables)
@@ -184,7 +207,8 @@ class ChatTemplate:
         A sentinel is random, so no content can contain it, and plain letters, so templates that
         trim or search contents treat it like a word. An empty content stays empty.
         """
-        sentinels = {f"K{secrets.token_hex(12)}K": m["content"] for m in messages if m["content"]}
+        contents: list[str] = [m["content"] for m in messages if m["content"]]
+        sentinels = {f"K{secrets.token_hex(12)}K": content for content in contents}
         names = iter(sentinels)
         marked = [{**m, "content": next(names) if m["content"] else ""} for m in messages]
         text = self.render(marked, **variables)
@@ -220,6 +244,28 @@ def _tokenize_apart(tokenizer: Tokenizer, parts: Sequence[tuple[str, bool]]) -> 
 def _defuse(content: str) -> str:
     """The content with a space after every "<" and "[", with which control tokens begin."""
     return re.sub(r"([<\[])(?=\S)", r"\1 ", content)
+
+
+def _harmless(tokenizer: Tokenizer, value: Any) -> Any:
+    """The value, its strings and names without control tokens. Raises: UsageError if one resists.
+
+    A name that forges a turn is broken by a space: nobody has a tool of that name.
+    """
+    if isinstance(value, Mapping):
+        return {_harmless(tokenizer, k): _harmless(tokenizer, v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_harmless(tokenizer, item) for item in value]
+    if not isinstance(value, str):
+        return value
+    for text in (value, _defuse(value)):
+        if not _controls(tokenizer, tokenizer.tokenize(text, parse_special=True)):
+            return text
+    raise UsageError("a tool holds control tokens of this model; remove them")
+
+
+def _num_chars(value: Any) -> int:
+    """Characters in a message or in the template's variables, markup of JSON included."""
+    return len(json.dumps(value, ensure_ascii=False, default=str))
 
 
 def with_bos(tokenizer: Tokenizer, tokens: list[int]) -> list[int]:
