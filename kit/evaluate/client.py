@@ -148,7 +148,11 @@ def _reply(
 
 
 def open_client() -> httpx.AsyncClient:
-    """A client that waits as long as an answer takes, for any number of people at once."""
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    """A client that waits as long as an answer takes, for any number of people at once.
+
+    Every question has a connection of its own: a kept one may be closed by the server at the very
+    moment it is used again, which would look like a failure.
+    """
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
     timeout = httpx.Timeout(None, connect=CONNECT_S)
     return httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=False)

@@ -17,9 +17,10 @@ from typing import Any, Protocol
 
 from kit.errors import EngineError
 from kit.evaluate.client import Reply
-from kit.evaluate.drive import MAX_LOAD_S, Driven, drive
+from kit.evaluate.drive import Driven, drive
 from kit.evaluate.embedding import Embedding, embedding
-from kit.evaluate.loads import OVERLOAD, Load, Script, Size, capacity_load, make_load
+from kit.evaluate.loads import OVERLOAD, Load, Script, capacity_load, make_load
+from kit.evaluate.plan import Plan
 from kit.evaluate.servers import ServerSpec, Work
 
 WARM_UP = Load("warm-up", "warm-up", (Script("nobody", "nobody", ("Say hello.",), 8),))
@@ -39,18 +40,6 @@ class Measured(Protocol):
 
 Start = Callable[[ServerSpec, int], AbstractContextManager[Measured]]
 """Starts a server with that many threads for the length of a block."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is measured. `embedding_model` is needed for load e alone."""
-
-    loads: tuple[str, ...]
-    threads: tuple[int, ...]
-    rounds: int
-    size: Size
-    embedding_model: Path | None = None
-    max_load_s: float = MAX_LOAD_S
 
 
 @dataclass(frozen=True)
