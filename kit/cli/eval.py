@@ -140,7 +140,8 @@ def _tell(report: Report, folder: Path, is_json: bool) -> None:
     for row in figure_rows(report):
         if row.figure in HEADLINES:
             cells = [shown(row.spreads[name], BY_NAME[row.figure]) for name in names]
-            ratio = None if row.ratio is None else f"{row.ratio:.2f}"
-            rows.append([row.load, row.threads, row.figure, *cells, ratio])
-    table(rows, ("LOAD", "THREADS", "FIGURE", *(name.upper() for name in names), "RATIO"))
+            cells += [] if row.ratio is None else [f"{row.ratio:.2f}"]
+            rows.append([row.load, row.threads, row.figure, *cells])
+    names += ["ratio"] if len(names) > 1 else []
+    table(rows, ("LOAD", "THREADS", "FIGURE", *(name.upper() for name in names)))
     print(f"report: {folder / 'report.md'}")
