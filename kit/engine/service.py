@@ -130,6 +130,9 @@ class Service:
             self._require_plausible(request.prompt)
             bos = [self.model.bos] if self.model.bos is not None else []
             prompt = Prompt(bos + self.tokenize(request.prompt), request.prompt)
+        if not prompt.tokens:  # nothing follows from nothing, and its slot would wait for ever
+            name = "messages" if request.messages else "prompt"
+            raise RequestRefused(f"{name}: some text expected, none observed", param=name)
         if len(prompt.tokens) >= self.n_ctx:
             raise self._overflow(f"{len(prompt.tokens)} tokens")
         return prompt
