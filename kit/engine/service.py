@@ -200,11 +200,11 @@ class Service:
 
 def _output(request: GenerateRequest, prompt: Prompt) -> Output:
     """How the answer is split: only chat has parts, and a grammar leaves no room for reasoning."""
-    if not request.messages or request.sampling.grammar:
+    if not request.messages:
         return Output()
-    splitter = ReasoningSplitter(is_inside=opens_reasoning(prompt.text))
-    tools = ToolCallSplitter(names_of(request.tools)) if request.tools else None
-    return Output(splitter, tools)
+    is_inside = opens_reasoning(prompt.text)
+    reasoning = None if request.sampling.grammar else ReasoningSplitter(is_inside=is_inside)
+    return Output(reasoning, ToolCallSplitter(names_of(request.tools)) if request.tools else None)
 
 
 class Generation:
