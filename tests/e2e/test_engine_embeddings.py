@@ -109,7 +109,9 @@ def test_an_embedding_model_writes_no_text(engine: EngineProcess, client: openai
     (model,) = client.models.list().data
     meta = model.model_dump()["meta"]
     assert (meta["pooling"], meta["n_embd"], meta["n_ctx"]) == ("mean", 384, 512)
-    assert engine.metric("requests_total") >= 1
+    before = engine.metric("requests_finished_total")
+    assert client.embeddings.create(model="any", input="a").data
+    assert engine.metric("requests_finished_total") == before + 1
 
 
 def test_a_chat_model_does_not_embed(chat_model: Path, tmp_path: Path) -> None:
