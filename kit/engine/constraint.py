@@ -30,7 +30,14 @@ _OF_TYPE = {
 _NOT_KEPT = frozenset(
     {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "uniqueItems"}
     | {"not", "if", "then", "else", "oneOf", "allOf", "contains", "minContains", "maxContains"}
-    | {"minProperties", "maxProperties", "propertyNames", "patternProperties", "dependentRequired"}
+    | {
+        "pattern",
+        "minProperties",
+        "maxProperties",
+        "propertyNames",
+        "patternProperties",
+        "dependentRequired",
+    }
     | {"dependentSchemas", "unevaluatedItems", "unevaluatedProperties", "contentEncoding"}
 )
 
@@ -93,12 +100,27 @@ def check_schema(schema: Mapping[str, Any], *, param: str, is_strict: bool) -> N
                 refuse(param, f"{name} of 0 to {MAX_COUNT}", count)
         if re.search(r"\d{4}", str(part.get("pattern", ""))):
             refuse(param, "a pattern without numbers over 999", part["pattern"])
-        if is_strict and (lost := sorted(_NOT_KEPT & set(part))):
+        for name in ("enum", "anyOf", "oneOf"):
+            if part.get(name) == []:
+                refuse(param, f"{name} with something in it", [])
+        if is_strict and (lost := _not_kept(part)):
             raise RequestRefused(
-                f"{param}: {lost[0]} cannot be guaranteed; leave it out or strict", param=param
+                f"{param}: {lost} cannot be guaranteed; leave it or strict out", param=param
             )
     if len(json.dumps(schema)) > MAX_SCHEMA_CHARS:
         raise RequestRefused(f"{param}: more than {MAX_SCHEMA_CHARS} characters", param=param)
+
+
+def _not_kept(part: Mapping[str, Any]) -> str:
+    """A keyword of the schema that its grammar would not keep; empty if there is none."""
+    lost = sorted(_NOT_KEPT & set(part))
+    required, named = part.get("required"), part.get("properties")
+    known = named if isinstance(named, dict) else {}
+    if isinstance(required, list) and not all(str(name) in known for name in required):
+        lost.append("a required property without a schema")
+    if not isinstance(part.get("items"), dict):
+        lost += [name for name in ("minItems", "maxItems") if name in part]
+    return lost[0] if lost else ""
 
 
 def _subschemas(value: Any, param: str, depth: int = 0) -> Iterator[Mapping[str, Any]]:

@@ -11,6 +11,7 @@ import ctypes
 import functools
 import json
 import os
+import re
 import sys
 import threading
 from collections.abc import Sequence as Seq
@@ -31,6 +32,15 @@ from kit.files import format_bytes
 
 _LOG_WARNING, _LOG_ERROR = 3, 4
 _SHOWN_MARKS = (b"<think>", b"</think>", b"<tool_call>", b"</tool_call>")
+_NOT_CONVERTED = (
+    AssertionError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+)
+_JSON_CHAR = r'[^"\\\x00-\x1F\x7F]'  # what a JSON string may hold as it is
 _lock = threading.Lock()
 _last_errors: collections.deque[str] = collections.deque(maxlen=4)
 _keep_alive: list[Any] = []  # callbacks that native code holds pointers to
@@ -88,7 +98,7 @@ def gbnf_of_schema(schema: str) -> str:
     """A grammar whose texts are JSON that the schema accepts, as far as grammars go.
 
     llama-cpp-python's converter does it, less two faults: it does not escape backslashes, and lets
-    control characters into strings. It may take memory and time without bound: call it in a child.
+    quotes and control characters into strings. It may take any memory and time: call it in a child.
     Raises: UsageError if it cannot convert the schema.
     """
     from llama_cpp.llama_grammar import SchemaConverter
@@ -101,17 +111,11 @@ def gbnf_of_schema(schema: str) -> str:
     converter = Converter(prop_order={}, allow_fetch=False, dotall=False, raw_pattern=False)
     try:
         converter.visit(converter.resolve_refs(json.loads(schema), ""), "")
-    except (ValueError, LookupError, TypeError, AttributeError) as problem:
-        raise UsageError(f"the schema cannot be followed: {problem}") from problem
-    except (AssertionError, RecursionError) as problem:
+    except _NOT_CONVERTED as problem:
         raise UsageError(f"the schema cannot be followed: {str(problem)[:200]}") from problem
-    lines = converter.format_grammar().splitlines()
-    return "\n".join(
-        line.replace('[^"\\\\]', '[^"\\\\\\x00-\\x1F\\x7F]')
-        if line.startswith("char ::= ")
-        else line
-        for line in lines
-    )
+    gbnf: str = converter.format_grammar()
+    gbnf = re.sub(r'^(char ::= )\[\^"\\\\\]', lambda found: found[1] + _JSON_CHAR, gbnf, flags=re.M)
+    return re.sub(r"^(dot ::= ).*", lambda found: found[1] + _JSON_CHAR, gbnf, flags=re.M)
 
 
 def require_memory(gguf: GgufFile, n_ctx: int, parallel: int) -> None:

@@ -198,17 +198,8 @@ async def _embeddings(request: Request) -> Response:
     service = state.require_vectors()
     asked = read_embeddings(await _body(request))
     has_left = threading.Event()
-
-    async def watch() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-        has_left.set()
-
-    watcher = asyncio.create_task(watch())
-    try:
+    async with _cancel_on_disconnect(request.receive, has_left.set):
         found = await asyncio.to_thread(service.embed, asked, has_left.is_set)
-    finally:
-        watcher.cancel()
     reply = await asyncio.to_thread(
         embeddings_reply,
         found.vectors,
@@ -239,25 +230,27 @@ async def _body(request: Request) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def _cancel_on_disconnect(receive: Receive, generation: Generation) -> AsyncIterator[None]:
-    """Cancel the generation when the client hangs up, and in any case when the block ends."""
+async def _cancel_on_disconnect(
+    receive: Receive, cancel: Callable[[], None]
+) -> AsyncIterator[None]:
+    """Call `cancel` when the client hangs up, and in any case when the block ends."""
 
     async def watch() -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        generation.cancel()
+        cancel()
 
     watcher = asyncio.create_task(watch())
     try:
         yield
     finally:
         watcher.cancel()
-        generation.cancel()
+        cancel()
 
 
 async def _whole(receive: Receive, generation: Generation, reply: Reply) -> Response:
     pieces: list[Piece] = []
-    async with _cancel_on_disconnect(receive, generation):
+    async with _cancel_on_disconnect(receive, generation.cancel):
         async for event in generation.events():
             if isinstance(event, Piece):
                 pieces.append(event)
@@ -280,7 +273,7 @@ class _EventStream(Response):
         self._include_usage = include_usage
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
-        async with _cancel_on_disconnect(receive, self._generation):
+        async with _cancel_on_disconnect(receive, self._generation.cancel):
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             async for line in self._lines():
                 body = f"{line}\n\n".encode()

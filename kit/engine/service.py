@@ -160,6 +160,9 @@ class Service:
             self._require_plausible(request.prompt)
             bos = [self.model.bos] if self.model.bos is not None else []
             prompt = Prompt(bos + self.tokenize(request.prompt), request.prompt)
+        if not prompt.tokens:  # nothing follows from nothing, and its slot would wait for ever
+            name = "messages" if request.messages else "prompt"
+            raise RequestRefused(f"{name}: some text expected, none observed", param=name)
         if len(prompt.tokens) >= self.n_ctx:
             raise self._overflow(f"{len(prompt.tokens)} tokens")
         return prompt
@@ -254,11 +257,11 @@ def _variables(request: GenerateRequest) -> dict[str, Any]:
 
 def _output(request: GenerateRequest, prompt: Prompt) -> Output:
     """How the answer is split: only chat has parts, and a grammar leaves no room for reasoning."""
-    if not request.messages or request.sampling.grammar:
+    if not request.messages:
         return Output()
-    splitter = ReasoningSplitter(is_inside=opens_reasoning(prompt.text))
-    tools = ToolCallSplitter(names_of(request.tools)) if request.tools else None
-    return Output(splitter, tools)
+    is_inside = opens_reasoning(prompt.text)
+    reasoning = None if request.sampling.grammar else ReasoningSplitter(is_inside=is_inside)
+    return Output(reasoning, ToolCallSplitter(names_of(request.tools)) if request.tools else None)
 
 
 class Generation:

@@ -62,6 +62,12 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     (schema({"enum": ["a" * 70_000]}), PLACE, "characters"),
     (schema({"type": "integer", "minimum": 3}, strict=True), PLACE, "minimum cannot"),
     (schema({"not": {}}, strict=True), PLACE, "not cannot"),
+    (schema({"type": "string", "pattern": "^.$"}, strict=True), PLACE, "pattern cannot"),
+    (schema({"type": "array", "minItems": 2}, strict=True), PLACE, "minItems cannot"),
+    (schema({"type": "object", "required": ["a"]}, strict=True), PLACE, "without a schema cannot"),
+    (schema({"properties": [[1]], "required": [[2]]}, strict=True), PLACE, "without a schema"),
+    (schema({"anyOf": []}), PLACE, "anyOf with something in it"),
+    (schema({"properties": {"a": {"enum": []}}}), PLACE, "enum with something in it"),
 ]
 
 

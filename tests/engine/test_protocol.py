@@ -59,6 +59,23 @@ def test_a_full_request_is_understood() -> None:
     assert s.presence_penalty == 0.5
 
 
+def test_what_explains_and_biases_an_answer_is_read() -> None:
+    """Chat and completions ask for probabilities in two ways; biases are pairs of numbers."""
+    for fields, expected in (
+        ({}, None),
+        ({"logprobs": False}, None),
+        ({"logprobs": True}, 0),
+        ({"logprobs": True, "top_logprobs": 20}, 20),
+    ):
+        assert chat(**fields).sampling.num_logprobs == expected
+    for value, expected in ((None, None), (False, None), (0, 0), (5, 5)):
+        body = json.dumps({"prompt": "a", "logprobs": value}).encode()
+        assert read_completion(body).sampling.num_logprobs == expected
+    request = chat(logit_bias={"7": -100, "9": 0.5}, repeat_last_n=5, truncate="oldest")
+    assert request.sampling.logit_bias == ((7, -100.0), (9, 0.5))
+    assert (request.sampling.repeat_last_n, request.truncate) == (5, True)
+
+
 def test_nulls_mean_defaults() -> None:
     """What a client sends as null is as if it were not there."""
     assert chat(max_tokens=None, temperature=None, stop=None, seed=None, stream=None) == chat()
@@ -114,6 +131,18 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"stop": [1]}, "stop", "a string"),
     ({"stop": {}}, "stop", "up to 16"),
     ({"n": 2}, "n", "not supported"),
+    ({"logprobs": 3}, "logprobs", "true or false"),
+    ({"top_logprobs": 3}, "top_logprobs", "logprobs: true with it"),
+    ({"logprobs": True, "top_logprobs": 21}, "top_logprobs", "at most 20"),
+    ({"logit_bias": [1]}, "logit_bias", "an object"),
+    ({"logit_bias": {"a": 1}}, "logit_bias", "token ids"),
+    ({"logit_bias": {"-1": 1}}, "logit_bias", "token ids"),
+    ({"logit_bias": {"٣": 1}}, "logit_bias", "token ids"),
+    ({"logit_bias": {"1": 101}}, "logit_bias", "from -100 to 100"),
+    ({"logit_bias": {"1": True}}, "logit_bias", "from -100 to 100"),
+    ({"repeat_last_n": -1}, "repeat_last_n", "at least 0"),
+    ({"truncate": True}, "truncate", '"oldest" or "none"'),
+    ({"\ud800": 1}, "\\ud800", "unknown field"),
     ({"temprature": 1}, "temprature", "did you mean 'temperature'"),
     ({"cache_namespace": 5}, "cache_namespace", "a string"),
     ({"user": 5}, "user", "a string"),
