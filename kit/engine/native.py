@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
+from kit.engine.cpu.machine import available_memory
 from kit.engine.gguf import GgufFile, read_gguf, split_paths
 from kit.engine.logprobs import Sampled
-from kit.engine.machine import available_memory
 from kit.engine.pace import MAX_STEP_TOKENS
 from kit.engine.sampler import Sampler, Sampling
 from kit.engine.scheduler import Row

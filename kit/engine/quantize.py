@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kit.engine.cpu.machine import usable_cores
+from kit.engine.cpu.variants import choose_variant
 from kit.engine.gguf import FILE_TYPES, read_gguf, split_paths
-from kit.engine.machine import usable_cores
-from kit.engine.variants import choose_variant
 from kit.errors import EngineError, KitError, UsageError
 from kit.files import atomic_path, explain_os_errors, require_space
 

@@ -22,10 +22,10 @@ from pathlib import Path
 
 import uvicorn
 
-from kit.engine.embed_service import EmbedService
-from kit.engine.embedder import is_embedding_model
+from kit.engine.embedding.embedder import is_embedding_model
+from kit.engine.embedding.service import EmbedService
 from kit.engine.gguf import read_gguf, split_paths
-from kit.engine.routes import State, build_app, is_loopback_host
+from kit.engine.http.routes import State, build_app, is_loopback_host
 from kit.engine.service import Service, ServiceOptions
 from kit.errors import EngineError, KitError, MachineError, PortInUse, UsageError
 

@@ -16,23 +16,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from kit.engine.chat.output import Output
+from kit.engine.chat.reasoning import Piece, ReasoningSplitter, opens_reasoning
+from kit.engine.chat.template import ChatTemplate, Message, Prompt, with_bos
+from kit.engine.chat.tools import ToolCallSplitter, names_of
+from kit.engine.chat.trim import trim_oldest
+from kit.engine.cpu.machine import available_memory, usable_cores
+from kit.engine.cpu.variants import choose_variant
 from kit.engine.draft import MAX_DRAFT
-from kit.engine.fields import RequestRefused
 from kit.engine.gguf import read_gguf
-from kit.engine.grammar_check import Grammars
-from kit.engine.machine import available_memory, usable_cores
+from kit.engine.grammar.check import Grammars
+from kit.engine.http.fields import RequestRefused
+from kit.engine.http.protocol import GenerateRequest
 from kit.engine.native import Decoder, Model, load_library, require_memory
-from kit.engine.output import Output
 from kit.engine.pins import PinStore, model_digest
 from kit.engine.prefix import common_prefix
-from kit.engine.protocol import GenerateRequest
-from kit.engine.reasoning import Piece, ReasoningSplitter, opens_reasoning
 from kit.engine.runner import Runner, RunnerOptions
 from kit.engine.sequence import Finish, Queued, Sequence, Sharing, Text
-from kit.engine.template import ChatTemplate, Message, Prompt, with_bos
-from kit.engine.tools import ToolCallSplitter, names_of
-from kit.engine.trim import trim_oldest
-from kit.engine.variants import choose_variant
 from kit.errors import ContextOverflow
 
 MAX_AUTOMATIC_CACHE_BYTES = 4 << 30

@@ -93,8 +93,8 @@ def _home(config: Config) -> list[Finding]:
 
 
 def _cpu(config: Config) -> list[Finding]:
-    from kit.engine.machine import usable_cores
-    from kit.engine.variants import describe
+    from kit.engine.cpu.machine import usable_cores
+    from kit.engine.cpu.variants import describe
 
     seen = describe(config.home)
     others = [
@@ -110,8 +110,8 @@ def _cpu(config: Config) -> list[Finding]:
 
 
 def _memory(config: Config) -> list[Finding]:
+    from kit.engine.cpu.machine import available_memory
     from kit.engine.gguf import read_gguf
-    from kit.engine.machine import available_memory
 
     free = available_memory()
     found = f"{format_bytes(free)} available"
@@ -157,7 +157,7 @@ def _chat_model(config: Config) -> list[Finding]:
 
 def _better_model(config: Config) -> str:
     """What to do for real answers on this machine."""
-    from kit.engine.machine import available_memory
+    from kit.engine.cpu.machine import available_memory
 
     num_tokens = config.engine.ctx * config.engine.parallel
     memory, cards = available_memory(), load_catalog()

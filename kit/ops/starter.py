@@ -70,7 +70,7 @@ def prepare_chat_model(home: Path, *, say: Say) -> None:
 
     Done once per CPU; if no type can be measured the model runs as it arrived, and that is said.
     """
-    from kit.engine.machine import cpu_name
+    from kit.engine.cpu.machine import cpu_name
 
     model = find_installed(home, STARTER_CHAT)
     if model.measured and model.measured_on == cpu_name():
@@ -89,8 +89,8 @@ def choose_fastest(home: Path, model: InstalledModel) -> InstalledModel:
 
     The measurements are kept with the model. Raises: EngineError, MachineError, DiskFull.
     """
+    from kit.engine.cpu.machine import cpu_name
     from kit.engine.gguf import read_gguf
-    from kit.engine.machine import cpu_name
     from kit.engine.quantize import fastest, measure_types
 
     source = model_folder(home, model.name) / model.files[0].path

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from kit.config import Config, load_config
-from kit.engine.tiny_model import write_tiny_model
+from kit.engine.cpu.tiny_model import write_tiny_model
 from kit.errors import (
     AccessError,
     AlreadyRunning,

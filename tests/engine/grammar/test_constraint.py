@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from kit.engine.constraint import Constraint, split_types
-from kit.engine.fields import RequestRefused
-from kit.engine.protocol import read_chat
+from kit.engine.grammar.constraint import Constraint, split_types
+from kit.engine.http.fields import RequestRefused
+from kit.engine.http.protocol import read_chat
 
 
 def constraint(**fields: Any) -> Constraint | None:

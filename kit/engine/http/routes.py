@@ -26,13 +26,13 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from kit.engine.embed_protocol import embeddings_reply, read_embeddings
-from kit.engine.embed_service import EmbedService
+from kit.engine.chat.output import join_pieces
+from kit.engine.chat.reasoning import Piece
+from kit.engine.embedding.service import EmbedService
 from kit.engine.fairness import QueueFull
-from kit.engine.fields import RequestRefused, error_body
-from kit.engine.metrics import Sample, exposition
-from kit.engine.output import join_pieces
-from kit.engine.protocol import (
+from kit.engine.http.embed_protocol import embeddings_reply, read_embeddings
+from kit.engine.http.fields import RequestRefused, error_body
+from kit.engine.http.protocol import (
     GenerateRequest,
     Reply,
     delta_of,
@@ -41,7 +41,7 @@ from kit.engine.protocol import (
     read_forget,
     read_tokenize,
 )
-from kit.engine.reasoning import Piece
+from kit.engine.metrics import Sample, exposition
 from kit.engine.sequence import Finish, Queued
 from kit.engine.service import Generation, Service, ServiceOptions
 from kit.errors import ContextOverflow, KitError

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit.engine.template import ChatTemplate, with_bos
+from kit.engine.chat.template import ChatTemplate, with_bos
 from kit.errors import ModelError, UsageError
 
 CONTROLS = (

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.engine.fields import RequestRefused
-from kit.engine.protocol import GenerateRequest, read_chat
-from kit.engine.tools import ToolCallSplitter
+from kit.engine.chat.tools import ToolCallSplitter
+from kit.engine.http.fields import RequestRefused
+from kit.engine.http.protocol import GenerateRequest, read_chat
 
 WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
 CALL = '{"name": "weather", "arguments": {"city": "Joburg"}}'

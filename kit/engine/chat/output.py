@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from kit.engine.chat.reasoning import Piece, ReasoningSplitter
+from kit.engine.chat.tools import ToolCall, ToolCallSplitter
 from kit.engine.logprobs import TokenLogprob
-from kit.engine.reasoning import Piece, ReasoningSplitter
 from kit.engine.sequence import Finish, Text
-from kit.engine.tools import ToolCall, ToolCallSplitter
 
 
 class Output:

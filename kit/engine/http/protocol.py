@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kit.engine.constraint import Constraint, read_constraint
-from kit.engine.fields import Fields, refuse
+from kit.engine.chat.reasoning import Piece
+from kit.engine.chat.tools import read_calls, read_tools
+from kit.engine.grammar.constraint import Constraint, read_constraint
+from kit.engine.http.fields import Fields, refuse
 from kit.engine.logprobs import TokenLogprob, chat_logprobs, completion_logprobs
-from kit.engine.reasoning import Piece
 from kit.engine.sampler import Sampling
 from kit.engine.sequence import Finish
-from kit.engine.tools import read_calls, read_tools
 
 MAX_STOP = 16
 MAX_MESSAGES = 4096

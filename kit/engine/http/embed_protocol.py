@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from kit.engine.fields import Fields, RequestRefused, refuse
+from kit.engine.http.fields import Fields, RequestRefused, refuse
 
 MAX_INPUTS = 2048
 MAX_INPUT_TOKENS = 1 << 20

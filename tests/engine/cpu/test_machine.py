@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from kit.engine import machine, native
+from kit.engine import native
+from kit.engine.cpu import machine
+from kit.engine.cpu.machine import cpu_fingerprint, cpu_name, usable_cores
+from kit.engine.cpu.tiny_model import write_tiny_model
 from kit.engine.gguf import GgufFile, read_gguf
-from kit.engine.machine import cpu_fingerprint, cpu_name, usable_cores
-from kit.engine.tiny_model import write_tiny_model
 from kit.errors import MachineError
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kit.engine.fields import Fields, RequestRefused, refuse
+from kit.engine.http.fields import Fields, RequestRefused, refuse
 
 MAX_GRAMMAR_CHARS = 64 * 1024
 MAX_SCHEMA_CHARS = 64 * 1024

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit.engine.fields import RequestRefused
-from kit.engine.protocol import (
+from kit.engine.chat.reasoning import Piece
+from kit.engine.http.fields import RequestRefused
+from kit.engine.http.protocol import (
     GenerateRequest,
     Reply,
     SharedPrefix,
@@ -20,7 +21,6 @@ from kit.engine.protocol import (
     read_tokenize,
     usage,
 )
-from kit.engine.reasoning import Piece
 from kit.engine.sequence import Finish
 
 HELLO = [{"role": "user", "content": "hello"}]

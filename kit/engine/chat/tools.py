@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kit.engine.detokenize import held_back
-from kit.engine.fields import Fields, RequestRefused, refuse
+from kit.engine.http.fields import Fields, RequestRefused, refuse
 
 MAX_TOOLS = 128
 MAX_CALLS = 128

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.engine.embed_protocol import embeddings_reply, read_embeddings
-from kit.engine.embedder import MAX_TEXTS_PER_BATCH, split_batches
-from kit.engine.fields import RequestRefused
+from kit.engine.embedding.embedder import MAX_TEXTS_PER_BATCH, split_batches
+from kit.engine.http.embed_protocol import embeddings_reply, read_embeddings
+from kit.engine.http.fields import RequestRefused
 
 
 def inputs(value: Any) -> tuple[Any, ...]:

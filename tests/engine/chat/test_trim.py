@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.engine.trim import Message, trim_oldest
+from kit.engine.chat.trim import Message, trim_oldest
 
 roles = st.sampled_from(["system", "user", "assistant", "tool"])
 

@@ -15,8 +15,8 @@ import threading
 from collections import OrderedDict
 from pathlib import Path
 
-from kit.engine.constraint import Constraint
-from kit.engine.fields import RequestRefused
+from kit.engine.grammar.constraint import Constraint
+from kit.engine.http.fields import RequestRefused
 
 TRIAL_TIMEOUT_S = 60  # of a machine that is busy; the trial's own limit is in seconds of CPU
 MAX_REMEMBERED = 256
@@ -47,7 +47,7 @@ class Grammars:
 
     def _try(self, constraint: Constraint) -> dict[str, str]:
         asked = {"source": constraint.source, "is_schema": constraint.is_schema}
-        command = [sys.executable, "-m", "kit.engine.grammar_trial", str(self._model_path)]
+        command = [sys.executable, "-m", "kit.engine.grammar.trial", str(self._model_path)]
         try:
             child = subprocess.run(
                 command,

@@ -14,16 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from kit.engine.embed_protocol import EmbedRequest
-from kit.engine.embedder import Embedder, require_pooling
+from kit.engine.cpu.machine import usable_cores
+from kit.engine.cpu.variants import choose_variant
+from kit.engine.embedding.embedder import Embedder, require_pooling
 from kit.engine.fairness import MAX_WAITING, QueueFull
-from kit.engine.fields import RequestRefused
 from kit.engine.gguf import read_gguf
-from kit.engine.machine import usable_cores
+from kit.engine.http.embed_protocol import EmbedRequest
+from kit.engine.http.fields import RequestRefused
 from kit.engine.metrics import Counters, Sample, counter_samples
 from kit.engine.native import Model, load_library, require_memory
 from kit.engine.service import ServiceOptions
-from kit.engine.variants import choose_variant
 from kit.errors import ContextOverflow, EngineUnavailable
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit.engine.reasoning import ReasoningSplitter, opens_reasoning
+from kit.engine.chat.reasoning import ReasoningSplitter, opens_reasoning
 
 
 def split(text: str, places: list[int], *, is_inside: bool = False) -> tuple[str, str]:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from kit.engine import variants
-from kit.engine.variants import choose_variant, describe, memory_path
+from kit.engine.cpu import variants
+from kit.engine.cpu.variants import choose_variant, describe, memory_path
 from kit.errors import MachineError
 
 FAKE = """

@@ -2,7 +2,7 @@
 
 Knows the C API, not where grammars come from. Keeps one invariant: no token is accepted that the
 grammar does not allow, because that, like a grammar without a next token, aborts the process.
-Threat: a grammar is code from a client. It must have passed `kit.engine.grammar_trial` before.
+Threat: a grammar is code from a client. It must have passed `kit.engine.grammar.trial` before.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from kit.engine.grammar import Grammar
+from kit.engine.grammar.rules import Grammar
 from kit.engine.native import Model, gbnf_of_schema, load_library
 from kit.errors import KitError, UsageError
 

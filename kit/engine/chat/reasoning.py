@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kit.engine.chat.tools import ToolCall
 from kit.engine.detokenize import held_back
 from kit.engine.logprobs import TokenLogprob
-from kit.engine.tools import ToolCall
 
 OPEN, CLOSE = "<think>", "</think>"
 

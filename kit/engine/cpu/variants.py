@@ -21,8 +21,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from kit.engine.machine import cpu_fingerprint, cpu_name
-from kit.engine.tiny_model import write_tiny_model
+from kit.engine.cpu.machine import cpu_fingerprint, cpu_name
+from kit.engine.cpu.tiny_model import write_tiny_model
 from kit.errors import MachineError, Problem
 from kit.files import write_atomic
 
@@ -95,7 +95,7 @@ def _scores(paths: Sequence[Path]) -> list[int]:
 
 
 def _child(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "kit.engine.probe", *arguments]
+    command = [sys.executable, "-m", "kit.engine.cpu.probe", *arguments]
     try:
         return subprocess.run(
             command, capture_output=True, text=True, timeout=PROBE_TIMEOUT_S, check=False
