@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.engine.test_template import CONTROLS, TEMPLATES, FakeTokenizer, load, talk
 
 from kit.engine.chat.template import ChatTemplate
 from kit.errors import UsageError
+from tests.engine.chat.test_template import CONTROLS, TEMPLATES, FakeTokenizer, load, talk
 
 QWEN = """{%- if tools %}
     {{- '<|im_start|>system\n' }}
