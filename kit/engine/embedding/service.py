@@ -53,6 +53,11 @@ class EmbedRunner:
     def num_waiting(self) -> int:
         return max(0, self._num_open - 1)
 
+    def wait_s(self) -> float:
+        """About how long whoever came now would wait: as long as those before took, each."""
+        done = max(1, self.counters.finished)
+        return self._num_open * self.counters.busy_s / done
+
     def samples(self) -> list[Sample]:
         """The numbers for /metrics."""
         return [

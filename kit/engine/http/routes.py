@@ -8,47 +8,36 @@ loaded.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ipaddress
-import json
 import re
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Callable
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
-from kit.engine.chat.output import join_pieces
-from kit.engine.chat.reasoning import Piece
 from kit.engine.embedding.service import EmbedService
-from kit.engine.fairness import QueueFull
+from kit.engine.http.answers import EventStream, cancel_on_disconnect, whole_answer
 from kit.engine.http.embed_protocol import embeddings_reply, read_embeddings
-from kit.engine.http.fields import RequestRefused, error_body
+from kit.engine.http.fields import RequestRefused
 from kit.engine.http.protocol import (
     GenerateRequest,
     Reply,
-    delta_of,
     read_chat,
     read_completion,
     read_forget,
     read_tokenize,
 )
+from kit.engine.http.refusals import HANDLERS
 from kit.engine.metrics import Sample, exposition
-from kit.engine.sequence import Finish, Queued
-from kit.engine.service import Generation, Service, ServiceOptions
-from kit.errors import ContextOverflow, KitError
+from kit.engine.service import Service, ServiceOptions
+from kit.errors import KitError
 
 MAX_BODY_BYTES = 16 << 20
-RETRY_AFTER_S = 2
-MAX_RETRY_AFTER_S = 60
 
 
 class State:
@@ -93,13 +82,7 @@ def build_app(state: State, *, is_loopback: bool) -> Starlette:
         Route("/v1/embeddings", _embeddings, methods=["POST"]),
         Route("/tokenize", _tokenize, methods=["POST"]),
     ]
-    handlers: dict[Any, Callable[[Request, Any], Awaitable[Response]]] = {
-        RequestRefused: _on_refused,
-        QueueFull: _on_queue_full,
-        KitError: _on_kit_error,
-        HTTPException: _on_http_error,
-    }
-    app = Starlette(routes=routes, exception_handlers=handlers)
+    app = Starlette(routes=routes, exception_handlers=HANDLERS)
     app.state.kit, app.state.is_loopback = state, is_loopback
     return app
 
@@ -189,8 +172,8 @@ async def _generate(
     )
     generation = service.start(asked, prompt, sharing)
     if asked.stream:
-        return _EventStream(generation, reply, include_usage=asked.include_usage)
-    return await _whole(request.receive, generation, reply)
+        return EventStream(generation, reply, include_usage=asked.include_usage)
+    return await whole_answer(request.receive, generation, reply)
 
 
 async def _embeddings(request: Request) -> Response:
@@ -198,7 +181,7 @@ async def _embeddings(request: Request) -> Response:
     service = state.require_vectors()
     asked = read_embeddings(await _body(request))
     has_left = threading.Event()
-    async with _cancel_on_disconnect(request.receive, has_left.set):
+    async with cancel_on_disconnect(request.receive, has_left.set):
         found = await asyncio.to_thread(service.embed, asked, has_left.is_set)
     reply = await asyncio.to_thread(
         embeddings_reply,
@@ -227,122 +210,6 @@ async def _body(request: Request) -> bytes:
                 f"a body of at most {MAX_BODY_BYTES} bytes expected", code="too_large", status=413
             )
     return bytes(body)
-
-
-@contextlib.asynccontextmanager
-async def _cancel_on_disconnect(
-    receive: Receive, cancel: Callable[[], None]
-) -> AsyncIterator[None]:
-    """Call `cancel` when the client hangs up, and in any case when the block ends."""
-
-    async def watch() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        cancel()
-
-    watcher = asyncio.create_task(watch())
-    try:
-        yield
-    finally:
-        watcher.cancel()
-        cancel()
-
-
-async def _whole(receive: Receive, generation: Generation, reply: Reply) -> Response:
-    pieces: list[Piece] = []
-    async with _cancel_on_disconnect(receive, generation.cancel):
-        async for event in generation.events():
-            if isinstance(event, Piece):
-                pieces.append(event)
-            elif isinstance(event, Queued):
-                continue
-            elif event.error is not None:
-                raise event.error
-            else:
-                return JSONResponse(reply.whole(join_pieces(pieces), event))
-    raise RuntimeError("a generation ended without its Finish")
-
-
-class _EventStream(Response):
-    """An answer as server-sent events. Unlike Starlette's own, it sees a hang-up during silence."""
-
-    def __init__(self, generation: Generation, reply: Reply, *, include_usage: bool) -> None:
-        super().__init__(media_type="text/event-stream", headers={"cache-control": "no-store"})
-        del self.headers["content-length"]
-        self._generation, self._reply = generation, reply
-        self._include_usage = include_usage
-
-    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
-        async with _cancel_on_disconnect(receive, self._generation.cancel):
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            async for line in self._lines():
-                body = f"{line}\n\n".encode()
-                await send({"type": "http.response.body", "body": body, "more_body": True})
-            await send({"type": "http.response.body", "body": b""})
-
-    async def _lines(self) -> AsyncIterator[str]:
-        async for chunk in self._chunks():
-            if isinstance(chunk, Queued):  # a comment: clients that do not know it skip it
-                yield f": queued {json.dumps(asdict(chunk))}"
-            else:
-                yield f"data: {json.dumps(chunk, ensure_ascii=False)}"
-        yield "data: [DONE]"
-
-    async def _chunks(self) -> AsyncIterator[dict[str, Any] | Queued]:
-        reply, has_usage = self._reply, self._include_usage
-        yield reply.chunk({"role": "assistant", "content": ""}, has_usage=has_usage)
-        async for event in self._generation.events():
-            if isinstance(event, Piece):
-                yield reply.chunk(delta_of(event), has_usage=has_usage, logprobs=event.logprobs)
-            elif isinstance(event, Queued):
-                yield event
-            else:
-                async for chunk in self._last_chunks(event):
-                    yield chunk
-
-    async def _last_chunks(self, finish: Finish) -> AsyncIterator[dict[str, Any]]:
-        if finish.error is not None:
-            yield error_body(finish.error.message, kind="server_error", code=finish.error.code)
-            return
-        yield self._reply.chunk({}, finish.reason, has_usage=self._include_usage)
-        if self._include_usage:
-            yield self._reply.usage_chunk(finish)
-
-
-async def _on_refused(_request: Request, problem: RequestRefused) -> Response:
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if problem.status == 503 else {}
-    return JSONResponse(problem.body, status_code=problem.status, headers=headers)
-
-
-async def _on_queue_full(request: Request, _problem: QueueFull) -> Response:
-    wait_s = request.app.state.kit.require().runner.wait_s()
-    body = error_body(
-        "too many requests wait already; try again", kind="rate_limit_error", code="queue_full"
-    )
-    retry_s = max(RETRY_AFTER_S, min(MAX_RETRY_AFTER_S, round(wait_s / 4)))
-    return JSONResponse(body, status_code=429, headers={"Retry-After": str(retry_s)})
-
-
-async def _on_kit_error(request: Request, problem: KitError) -> Response:
-    is_overflow = isinstance(problem, ContextOverflow)
-    body = error_body(
-        problem.message,
-        kind="invalid_request_error" if problem.http_status < 500 else "server_error",
-        param=_overflowing(request) if is_overflow else None,
-        code="context_length_exceeded" if is_overflow else problem.code,
-    )
-    return JSONResponse(body, status_code=problem.http_status)
-
-
-def _overflowing(request: Request) -> str:
-    """The field that was too long."""
-    names = {"/v1/embeddings": "input", "/v1/completions": "prompt"}
-    return names.get(request.url.path, "messages")
-
-
-async def _on_http_error(_request: Request, problem: HTTPException) -> Response:
-    body = error_body(problem.detail, kind="invalid_request_error", code=str(problem.status_code))
-    return JSONResponse(body, status_code=problem.status_code, headers=problem.headers)
 
 
 def is_loopback_host(host: str) -> bool:
