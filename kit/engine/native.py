@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from kit.engine.cpu.machine import available_memory
+from kit.engine.cpu.threads import DEFAULT_WAITING, WAITINGS
 from kit.engine.gguf import GgufFile, read_gguf, split_paths
 from kit.engine.logprobs import Sampled
 from kit.engine.pace import MAX_STEP_TOKENS
@@ -47,15 +48,16 @@ _keep_alive: list[Any] = []  # callbacks that native code holds pointers to
 
 
 @functools.cache
-def load_library(variant: Path | None, *, debug: bool = False) -> ModuleType:
+def load_library(
+    variant: Path | None, *, debug: bool = False, waiting: str = DEFAULT_WAITING
+) -> ModuleType:
     """llama_cpp's C API with one CPU variant loaded into it; None = the one built in.
 
+    `waiting` is one of `WAITINGS`; what the environment says already is kept.
     Raises: MachineError if the library or the variant cannot be loaded.
     """
-    # Read by OpenMP when it is loaded. Threads that wait spin for microseconds, then sleep: the
-    # default of milliseconds starves both them and whatever shares their cores.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    for name, value in WAITINGS[waiting].items():  # OpenMP reads them when it is loaded
+        os.environ.setdefault(name, value)
     with _lock:
         try:
             from llama_cpp import llama_cpp as lib

@@ -21,7 +21,8 @@ from kit.engine.chat.reasoning import Piece, ReasoningSplitter, opens_reasoning
 from kit.engine.chat.template import ChatTemplate, Message, Prompt, with_bos
 from kit.engine.chat.tools import ToolCallSplitter, names_of
 from kit.engine.chat.trim import trim_oldest
-from kit.engine.cpu.machine import available_memory, usable_cores
+from kit.engine.cpu.machine import available_memory
+from kit.engine.cpu.threads import threads_here
 from kit.engine.cpu.variants import choose_variant
 from kit.engine.draft import MAX_DRAFT
 from kit.engine.gguf import read_gguf
@@ -76,8 +77,9 @@ class Service:
         n_ctx = min(options.ctx or 1 << 30, gguf.number("context_length", 4096))
         require_memory(gguf, n_ctx, options.parallel)
         self.variant = choose_variant(options.home).variant
-        library = load_library(self.variant.path, debug=options.debug)
-        self.n_threads = options.threads or usable_cores()
+        self.threads = threads_here(options.home)
+        library = load_library(self.variant.path, debug=options.debug, waiting=self.threads.waiting)
+        self.n_threads = options.threads or self.threads.n_threads
         self.model = Model(library, options.model)
         self._decoder = Decoder(
             self.model,
@@ -128,6 +130,7 @@ class Service:
             "architecture": gguf.architecture,
             "parallel": self.options.parallel,
             "threads": self.n_threads,
+            "waiting": self.threads.waiting,
             "cpu_variant": self.variant.name,
         }
 
