@@ -23,7 +23,8 @@ import numpy as np
 
 from kit.engine.cpu.machine import available_memory
 from kit.engine.cpu.threads import DEFAULT_WAITING, WAITINGS
-from kit.engine.gguf import GgufFile, read_gguf, split_paths
+from kit.engine.gguf import read_gguf, split_paths
+from kit.engine.gpu import Device, ModelSize
 from kit.engine.logprobs import Sampled
 from kit.engine.pace import MAX_STEP_TOKENS
 from kit.engine.sampler import Sampler, Sampling
@@ -32,6 +33,7 @@ from kit.errors import EngineError, MachineError, ModelError, UsageError
 from kit.files import format_bytes
 
 _LOG_WARNING, _LOG_ERROR = 3, 4
+_GPU_DEVICE = 1  # enum ggml_backend_dev_type
 _SHOWN_MARKS = (b"<think>", b"</think>", b"<tool_call>", b"</tool_call>")
 _NOT_CONVERTED = (
     AssertionError,
@@ -120,34 +122,52 @@ def gbnf_of_schema(schema: str) -> str:
     return re.sub(r"^(dot ::= ).*", lambda found: found[1] + _JSON_CHAR, gbnf, flags=re.M)
 
 
-def require_memory(gguf: GgufFile, n_ctx: int, parallel: int) -> None:
+def require_memory(name: str, size: ModelSize, num_gpu_layers: int = 0) -> None:
     """Refuse before loading what the kernel would kill after: weights and cache that cannot fit.
 
     Raises: MachineError with both sizes.
     """
-    heads = gguf.number("attention.head_count_kv", gguf.number("attention.head_count"))
-    head_dim = gguf.number("embedding_length") // max(1, gguf.number("attention.head_count", 1))
-    widths = [gguf.number(f"attention.{part}_length", head_dim) for part in ("key", "value")]
-    cache_bytes = 2 * gguf.number("block_count") * heads * sum(widths) * n_ctx * parallel
-    weight_bytes = sum(part.stat().st_size for part in split_paths(gguf.path))
-    if weight_bytes + cache_bytes > available_memory():
+    share = 1 - num_gpu_layers / (size.num_layers + 1)
+    if size.num_bytes * share > available_memory():
         raise MachineError(
-            f"{gguf.path.name} needs {format_bytes(weight_bytes + cache_bytes)} of memory "
-            f"({format_bytes(weight_bytes)} weights, {format_bytes(cache_bytes)} context), "
+            f"{name} needs {format_bytes(int(size.num_bytes * share))} of memory "
+            f"({format_bytes(size.weight_bytes)} weights, {format_bytes(size.cache_bytes)} context"
+            f"{f', {1 - share:.0%} of both on the GPU' if num_gpu_layers else ''}), "
             f"{format_bytes(available_memory())} is free",
             hint="use fewer tokens or conversations (--ctx 2048 --parallel 1) or a smaller model",
         )
 
 
+def gpu_devices(lib: Any) -> list[Device]:
+    """The GPUs that this build of llama.cpp can use, with what is free on each."""
+    if not lib.llama_supports_gpu_offload():
+        return []
+    folder = Path(lib.__file__).parent / "lib"
+    ggml = ctypes.CDLL(str(folder / "libggml.so.0"))
+    base = ctypes.CDLL(str(folder / "libggml-base.so.0"))
+    ggml.ggml_backend_dev_count.restype = ctypes.c_size_t
+    ggml.ggml_backend_dev_get.restype = ctypes.c_void_p
+    found = []
+    for index in range(ggml.ggml_backend_dev_count()):
+        handle = ctypes.c_void_p(ggml.ggml_backend_dev_get(ctypes.c_size_t(index)))
+        if base.ggml_backend_dev_type(handle) == _GPU_DEVICE:
+            free, total = ctypes.c_size_t(), ctypes.c_size_t()
+            base.ggml_backend_dev_memory(handle, ctypes.byref(free), ctypes.byref(total))
+            found.append(Device(f"GPU {len(found)}", free.value))
+    return found
+
+
 class Model:
     """Weights and vocabulary of one GGUF file."""
 
-    def __init__(self, lib: Any, path: Path, *, vocab_only: bool = False) -> None:
+    def __init__(
+        self, lib: Any, path: Path, *, vocab_only: bool = False, num_gpu_layers: int = 0
+    ) -> None:
         """Raises: ModelError if any part of the file is damaged or llama.cpp refuses it."""
         self.lib = lib
         self.gguf, *_ = [read_gguf(part) for part in split_paths(path)]
         params = lib.llama_model_default_params()
-        params.vocab_only = vocab_only
+        params.vocab_only, params.n_gpu_layers = vocab_only, num_gpu_layers
         self.handle = lib.llama_model_load_from_file(os.fsencode(path), params)
         if not self.handle:
             raise ModelError(

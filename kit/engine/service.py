@@ -26,10 +26,11 @@ from kit.engine.cpu.threads import threads_here
 from kit.engine.cpu.variants import choose_variant
 from kit.engine.draft import MAX_DRAFT
 from kit.engine.gguf import read_gguf
+from kit.engine.gpu import ALL_LAYERS, layers_that_fit, size_of
 from kit.engine.grammar.check import Grammars
 from kit.engine.http.fields import RequestRefused
 from kit.engine.http.protocol import GenerateRequest
-from kit.engine.native import Decoder, Model, load_library, require_memory
+from kit.engine.native import Decoder, Model, gpu_devices, load_library, require_memory
 from kit.engine.pins import PinStore, model_digest
 from kit.engine.prefix import common_prefix
 from kit.engine.runner import Runner, RunnerOptions
@@ -42,7 +43,8 @@ MAX_AUTOMATIC_CACHE_BYTES = 4 << 30
 @dataclass(frozen=True)
 class ServiceOptions:
     """How to load a model. `ctx` 0 = as trained; `threads` 0 = one per physical core; `cache_mb`
-    memory for finished prefixes, 0 = a quarter of what is free, at most 4 GiB."""
+    memory for finished prefixes, 0 = a quarter of what is free, at most 4 GiB; `gpu_layers` the
+    most that go to a GPU, where the build has one."""
 
     model: Path
     ctx: int = 8192
@@ -52,6 +54,7 @@ class ServiceOptions:
     alias: str = ""
     debug: bool = False
     cache_mb: int = 0
+    gpu_layers: int = ALL_LAYERS
 
     @property
     def name(self) -> str:
@@ -75,12 +78,14 @@ class Service:
         self.options = options
         gguf = read_gguf(options.model)
         n_ctx = min(options.ctx or 1 << 30, gguf.number("context_length", 4096))
-        require_memory(gguf, n_ctx, options.parallel)
         self.variant = choose_variant(options.home).variant
         self.threads = threads_here(options.home)
         library = load_library(self.variant.path, debug=options.debug, waiting=self.threads.waiting)
         self.n_threads = options.threads or self.threads.n_threads
-        self.model = Model(library, options.model)
+        size = size_of(gguf, n_ctx, options.parallel)
+        self.num_gpu_layers = layers_that_fit(size, gpu_devices(library), options.gpu_layers)
+        require_memory(options.model.name, size, self.num_gpu_layers)
+        self.model = Model(library, options.model, num_gpu_layers=self.num_gpu_layers)
         self._decoder = Decoder(
             self.model,
             n_ctx=n_ctx,
@@ -131,6 +136,7 @@ class Service:
             "parallel": self.options.parallel,
             "threads": self.n_threads,
             "waiting": self.threads.waiting,
+            "gpu_layers": self.num_gpu_layers,
             "cpu_variant": self.variant.name,
         }
 

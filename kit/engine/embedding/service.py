@@ -19,6 +19,7 @@ from kit.engine.cpu.variants import choose_variant
 from kit.engine.embedding.embedder import Embedder, require_pooling
 from kit.engine.fairness import MAX_WAITING, QueueFull
 from kit.engine.gguf import read_gguf
+from kit.engine.gpu import size_of
 from kit.engine.http.embed_protocol import EmbedRequest
 from kit.engine.http.fields import RequestRefused
 from kit.engine.metrics import Counters, Sample, counter_samples
@@ -124,7 +125,7 @@ class EmbedService:
         gguf = read_gguf(options.model)
         self._pooling = require_pooling(gguf)
         self.n_ctx = min(options.ctx or 1 << 30, gguf.number("context_length", 512))
-        require_memory(gguf, self.n_ctx, 1)
+        require_memory(options.model.name, size_of(gguf, self.n_ctx, 1))
         self.variant = choose_variant(options.home).variant
         self.n_threads = options.threads or usable_cores()
         library = load_library(self.variant.path, debug=options.debug)

@@ -12,6 +12,7 @@ from kit.engine.cpu import machine
 from kit.engine.cpu.machine import cpu_fingerprint, cpu_name, usable_cores
 from kit.engine.cpu.tiny_model import write_tiny_model
 from kit.engine.gguf import GgufFile, read_gguf
+from kit.engine.gpu import size_of
 from kit.errors import MachineError
 
 
@@ -65,8 +66,8 @@ def test_what_does_not_fit_in_memory_is_refused_with_sizes(
     cache_bytes = 2 * num_layers * 2 * width * 1000 * 4  # two bytes, keys and values
     needed = tiny.size_bytes + cache_bytes
     monkeypatch.setattr(native, "available_memory", lambda: needed)
-    native.require_memory(tiny, n_ctx=1000, parallel=4)
+    native.require_memory("tiny.gguf", size_of(tiny, 1000, 4))
     monkeypatch.setattr(native, "available_memory", lambda: needed - 1)
     with pytest.raises(MachineError, match=r"MiB weights, .* context") as refused:
-        native.require_memory(tiny, n_ctx=1000, parallel=4)
+        native.require_memory("tiny.gguf", size_of(tiny, 1000, 4))
     assert "--ctx" in (refused.value.hint or "")
