@@ -29,9 +29,10 @@ ROOMS: dict[str, set[str]] = {
     "library": set(),
     "people": set(),
     "answer": {"library", "engine.client"},
+    "evaluate": {"library", "engine.client"},
     "ops": {"answer", "library", "engine", "people", "supply", "samples"},
     "web": {"answer", "library", "engine.client", "people", "ops", "supply", "samples"},
-    "cli": {"answer", "library", "engine", "people", "ops", "supply", "samples", "web"},
+    "cli": {"answer", "library", "engine", "people", "ops", "supply", "samples", "web", "evaluate"},
     "testing": {"engine.client"},
     "__main__": {"cli"},
 }
@@ -52,6 +53,7 @@ OWNERS = {
     "pptx": {"library/parsers/pptx"},
     "openpyxl": {"library/parsers/xlsx"},
     "argon2": {"people"},
+    "matplotlib": {"evaluate/plots"},
     "typer": {"cli"},
 }
 

@@ -25,6 +25,7 @@ from kit.cli.ask import ask, chat
 from kit.cli.config import config
 from kit.cli.docs import app as docs
 from kit.cli.doctor import doctor
+from kit.cli.eval import app as evaluation
 from kit.cli.model import app as model
 from kit.cli.serve import engine, serve, up
 from kit.cli.status import status
@@ -62,7 +63,7 @@ def _root(
 
 for _command in (up, serve, engine, ask, chat, status, doctor, config):
     app.command()(_command)
-for _name, _group in {"docs": docs, "model": model, "user": user}.items():
+for _name, _group in {"docs": docs, "model": model, "user": user, "eval": evaluation}.items():
     app.add_typer(_group, name=_name)
 
 

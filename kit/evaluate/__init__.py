@@ -1,0 +1,1 @@
+"""Measurements: loads, the servers under them, figures and dated reports with plots."""

@@ -1,0 +1,97 @@
+"""Plots of a measurement: the kit over the peer, and how long people wait for a first word.
+
+The only owner of matplotlib, which is imported here when a plot is drawn and needs no display.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kit.errors import MachineError
+from kit.evaluate.figures import ratio
+from kit.evaluate.goals import KIT, PEER
+from kit.evaluate.report import Report
+from kit.evaluate.rounds import Run
+
+_COLOURS = {KIT: "#1f6f8b", PEER: "#c26d3d"}
+_RATIOS = ("tok_per_s", "ttft_median_s", "ttft_p95_s", "decode_tok_per_s")
+
+
+def require_plots() -> None:
+    """Raises: MachineError if matplotlib is not installed; asked before anything slow."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise MachineError(
+            "plots need matplotlib, which is not installed",
+            hint="install it: .venv/bin/python -m pip install matplotlib; or give --no-plots",
+        )
+
+
+def draw_plots(report: Report, folder: Path) -> list[str]:
+    """SVG files in `folder`; returns their names."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "kit"  # the same numbers make the same file
+    drawn = []
+    for threads in report.plan.threads:
+        drawn.append(_save(_draw_waiting(report, threads), folder, f"first-token-{threads}.svg"))
+        if len(report.specs) > 1:
+            drawn.append(_save(_draw_ratios(report, threads), folder, f"ratios-{threads}.svg"))
+    return drawn
+
+
+def _save(figure: Any, folder: Path, name: str) -> str:
+    from matplotlib import pyplot
+
+    figure.savefig(folder / name, metadata={"Date": None}, bbox_inches="tight")
+    pyplot.close(figure)
+    return name
+
+
+def _draw_waiting(report: Report, threads: int) -> Any:
+    """For each load, the share of questions whose first token has come after so many seconds."""
+    from matplotlib import pyplot
+
+    loads = report.plan.loads
+    figure, axes = pyplot.subplots(1, len(loads), figsize=(3.2 * len(loads), 2.8), squeeze=False)
+    for axis, load in zip(axes[0], loads, strict=True):
+        for spec in report.specs:
+            times = _first_tokens(report.runs, spec.name, load, threads)
+            shares = [(n + 1) / len(times) for n in range(len(times))]
+            axis.step(times, shares, where="post", label=spec.name, color=_COLOURS.get(spec.name))
+        axis.set(title=f"load {load}, threads {threads}", xlabel="time to first token, s")
+        axis.set(ylim=(0, 1.02), xlim=(0, None))
+    axes[0][0].set_ylabel("share of questions")
+    axes[0][0].legend(loc="lower right")
+    return figure
+
+
+def _first_tokens(runs: Sequence[Run], server: str, load: str, threads: int) -> list[float]:
+    """Of all sound rounds, sorted."""
+    sound = [
+        r for r in runs if (r.server, r.load, r.threads, r.failure) == (server, load, threads, "")
+    ]
+    return sorted(x.ttft_s for run in sound for x in run.replies if x.ttft_s is not None)
+
+
+def _draw_ratios(report: Report, threads: int) -> Any:
+    """For each load, the kit's median over the peer's; the line at 1 is "no difference"."""
+    from matplotlib import pyplot
+
+    figure, axis = pyplot.subplots(figsize=(1.6 + 1.3 * len(report.plan.loads), 3))
+    width = 0.8 / len(_RATIOS)
+    for number, name in enumerate(_RATIOS):
+        pairs = [
+            (at, ratio(*(report.spread(server, load, threads, name) for server in (KIT, PEER))))
+            for at, load in enumerate(report.plan.loads)
+        ]
+        known = [(at + (number - 1.5) * width, value) for at, value in pairs if value is not None]
+        axis.bar([x for x, _ in known], [y for _, y in known], width, label=name)
+    axis.axhline(1.0, color="black", linewidth=0.8)
+    axis.set_xticks(range(len(report.plan.loads)), [f"load {load}" for load in report.plan.loads])
+    axis.set(ylabel="kit / peer", title=f"threads {threads}")
+    axis.legend(fontsize="small")
+    return figure
