@@ -147,7 +147,7 @@ def gpu_devices(lib: Any) -> list[Device]:
     base = ctypes.CDLL(str(folder / "libggml-base.so.0"))
     ggml.ggml_backend_dev_count.restype = ctypes.c_size_t
     ggml.ggml_backend_dev_get.restype = ctypes.c_void_p
-    found = []
+    found: list[Device] = []
     for index in range(ggml.ggml_backend_dev_count()):
         handle = ctypes.c_void_p(ggml.ggml_backend_dev_get(ctypes.c_size_t(index)))
         if base.ggml_backend_dev_type(handle) == _GPU_DEVICE:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import dataclasses
 import errno
 import os
 import signal
@@ -172,8 +173,7 @@ def _options(argv: Sequence[str] | None) -> tuple[ServiceOptions, str, int]:
     for name, (low, high) in spans.items():
         if not low <= getattr(given, name) <= high:
             raise UsageError(f"--{name}: {low} to {high} expected, {getattr(given, name)} observed")
-    names = ("model", "ctx", "parallel", "threads", "cache_mb", "gpu_layers")
-    names += ("home", "alias", "debug")
+    names = [item.name for item in dataclasses.fields(ServiceOptions)]
     options = ServiceOptions(**{name: getattr(given, name) for name in names})
     return options, given.host, given.port
 
