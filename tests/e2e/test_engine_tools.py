@@ -13,7 +13,7 @@ import openai
 import pytest
 
 from tests.e2e.test_engine_server import EngineProcess, ask
-from tests.engine.test_template_tools import QWEN
+from tests.engine.chat.test_template_tools import QWEN
 
 pytestmark = pytest.mark.e2e
 
