@@ -42,6 +42,7 @@ class EngineSettings:
     parallel: int = 4  # sequences that run at the same time
     threads: int = 0  # 0 = one per physical core that this process may use
     cache_mb: int = 0  # memory for what was read before; 0 = a quarter of the free, at most 4096
+    gpu_layers: int = 999  # the most that go to a GPU, where llama.cpp is built for one; 0 = none
 
 
 @dataclass(frozen=True)

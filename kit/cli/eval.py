@@ -65,7 +65,7 @@ def serving(
     is_json: options.JsonOption = False,
 ) -> None:
     """Measure the engine under loads of several people, alone or in turn with llama-server."""
-    from kit.engine.machine import available_memory, cpu_name, usable_cores
+    from kit.engine.cpu.machine import available_memory, cpu_name, usable_cores
     from kit.evaluate.conditions import gather
     from kit.evaluate.loads import FULL, QUICK
     from kit.evaluate.plan import NUM_SLOTS, Plan, read_loads, read_threads

@@ -11,6 +11,7 @@ import ctypes
 import functools
 import json
 import os
+import re
 import sys
 import threading
 from collections.abc import Sequence as Seq
@@ -20,9 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from kit.engine.gguf import GgufFile, read_gguf, split_paths
+from kit.engine.cpu.machine import available_memory
+from kit.engine.cpu.threads import DEFAULT_WAITING, WAITINGS
+from kit.engine.gguf import read_gguf, split_paths
+from kit.engine.gpu import Device, ModelSize
 from kit.engine.logprobs import Sampled
-from kit.engine.machine import available_memory
 from kit.engine.pace import MAX_STEP_TOKENS
 from kit.engine.sampler import Sampler, Sampling
 from kit.engine.scheduler import Row
@@ -30,22 +33,33 @@ from kit.errors import EngineError, MachineError, ModelError, UsageError
 from kit.files import format_bytes
 
 _LOG_WARNING, _LOG_ERROR = 3, 4
+_GPU_DEVICE = 1  # enum ggml_backend_dev_type
 _SHOWN_MARKS = (b"<think>", b"</think>", b"<tool_call>", b"</tool_call>")
+_NOT_CONVERTED = (
+    AssertionError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+)
+_JSON_CHAR = r'[^"\\\x00-\x1F\x7F]'  # what a JSON string may hold as it is
 _lock = threading.Lock()
 _last_errors: collections.deque[str] = collections.deque(maxlen=4)
 _keep_alive: list[Any] = []  # callbacks that native code holds pointers to
 
 
 @functools.cache
-def load_library(variant: Path | None, *, debug: bool = False) -> ModuleType:
+def load_library(
+    variant: Path | None, *, debug: bool = False, waiting: str = DEFAULT_WAITING
+) -> ModuleType:
     """llama_cpp's C API with one CPU variant loaded into it; None = the one built in.
 
+    `waiting` is one of `WAITINGS`; what the environment says already is kept.
     Raises: MachineError if the library or the variant cannot be loaded.
     """
-    # Read by OpenMP when it is loaded. Threads that wait spin for microseconds, then sleep: the
-    # default of milliseconds starves both them and whatever shares their cores.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    for name, value in WAITINGS[waiting].items():  # OpenMP reads them when it is loaded
+        os.environ.setdefault(name, value)
     with _lock:
         try:
             from llama_cpp import llama_cpp as lib
@@ -88,7 +102,7 @@ def gbnf_of_schema(schema: str) -> str:
     """A grammar whose texts are JSON that the schema accepts, as far as grammars go.
 
     llama-cpp-python's converter does it, less two faults: it does not escape backslashes, and lets
-    control characters into strings. It may take memory and time without bound: call it in a child.
+    quotes and control characters into strings. It may take any memory and time: call it in a child.
     Raises: UsageError if it cannot convert the schema.
     """
     from llama_cpp.llama_grammar import SchemaConverter
@@ -101,47 +115,59 @@ def gbnf_of_schema(schema: str) -> str:
     converter = Converter(prop_order={}, allow_fetch=False, dotall=False, raw_pattern=False)
     try:
         converter.visit(converter.resolve_refs(json.loads(schema), ""), "")
-    except (ValueError, LookupError, TypeError, AttributeError) as problem:
-        raise UsageError(f"the schema cannot be followed: {problem}") from problem
-    except (AssertionError, RecursionError) as problem:
+    except _NOT_CONVERTED as problem:
         raise UsageError(f"the schema cannot be followed: {str(problem)[:200]}") from problem
-    lines = converter.format_grammar().splitlines()
-    return "\n".join(
-        line.replace('[^"\\\\]', '[^"\\\\\\x00-\\x1F\\x7F]')
-        if line.startswith("char ::= ")
-        else line
-        for line in lines
-    )
+    gbnf: str = converter.format_grammar()
+    gbnf = re.sub(r'^(char ::= )\[\^"\\\\\]', lambda found: found[1] + _JSON_CHAR, gbnf, flags=re.M)
+    return re.sub(r"^(dot ::= ).*", lambda found: found[1] + _JSON_CHAR, gbnf, flags=re.M)
 
 
-def require_memory(gguf: GgufFile, n_ctx: int, parallel: int) -> None:
+def require_memory(name: str, size: ModelSize, num_gpu_layers: int = 0) -> None:
     """Refuse before loading what the kernel would kill after: weights and cache that cannot fit.
 
     Raises: MachineError with both sizes.
     """
-    heads = gguf.number("attention.head_count_kv", gguf.number("attention.head_count"))
-    head_dim = gguf.number("embedding_length") // max(1, gguf.number("attention.head_count", 1))
-    widths = [gguf.number(f"attention.{part}_length", head_dim) for part in ("key", "value")]
-    cache_bytes = 2 * gguf.number("block_count") * heads * sum(widths) * n_ctx * parallel
-    weight_bytes = sum(part.stat().st_size for part in split_paths(gguf.path))
-    if weight_bytes + cache_bytes > available_memory():
+    share = 1 - num_gpu_layers / (size.num_layers + 1)
+    if size.num_bytes * share > available_memory():
         raise MachineError(
-            f"{gguf.path.name} needs {format_bytes(weight_bytes + cache_bytes)} of memory "
-            f"({format_bytes(weight_bytes)} weights, {format_bytes(cache_bytes)} context), "
+            f"{name} needs {format_bytes(int(size.num_bytes * share))} of memory "
+            f"({format_bytes(size.weight_bytes)} weights, {format_bytes(size.cache_bytes)} context"
+            f"{f', {1 - share:.0%} of both on the GPU' if num_gpu_layers else ''}), "
             f"{format_bytes(available_memory())} is free",
             hint="use fewer tokens or conversations (--ctx 2048 --parallel 1) or a smaller model",
         )
 
 
+def gpu_devices(lib: Any) -> list[Device]:
+    """The GPUs that this build of llama.cpp can use, with what is free on each."""
+    if not lib.llama_supports_gpu_offload():
+        return []
+    folder = Path(lib.__file__).parent / "lib"
+    ggml = ctypes.CDLL(str(folder / "libggml.so.0"))
+    base = ctypes.CDLL(str(folder / "libggml-base.so.0"))
+    ggml.ggml_backend_dev_count.restype = ctypes.c_size_t
+    ggml.ggml_backend_dev_get.restype = ctypes.c_void_p
+    found: list[Device] = []
+    for index in range(ggml.ggml_backend_dev_count()):
+        handle = ctypes.c_void_p(ggml.ggml_backend_dev_get(ctypes.c_size_t(index)))
+        if base.ggml_backend_dev_type(handle) == _GPU_DEVICE:
+            free, total = ctypes.c_size_t(), ctypes.c_size_t()
+            base.ggml_backend_dev_memory(handle, ctypes.byref(free), ctypes.byref(total))
+            found.append(Device(f"GPU {len(found)}", free.value))
+    return found
+
+
 class Model:
     """Weights and vocabulary of one GGUF file."""
 
-    def __init__(self, lib: Any, path: Path, *, vocab_only: bool = False) -> None:
+    def __init__(
+        self, lib: Any, path: Path, *, vocab_only: bool = False, num_gpu_layers: int = 0
+    ) -> None:
         """Raises: ModelError if any part of the file is damaged or llama.cpp refuses it."""
         self.lib = lib
         self.gguf, *_ = [read_gguf(part) for part in split_paths(path)]
         params = lib.llama_model_default_params()
-        params.vocab_only = vocab_only
+        params.vocab_only, params.n_gpu_layers = vocab_only, num_gpu_layers
         self.handle = lib.llama_model_load_from_file(os.fsencode(path), params)
         if not self.handle:
             raise ModelError(

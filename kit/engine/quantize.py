@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kit.engine.cpu.machine import usable_cores
+from kit.engine.cpu.threads import DEFAULT_WAITING
+from kit.engine.cpu.variants import choose_variant
 from kit.engine.gguf import FILE_TYPES, read_gguf, split_paths
-from kit.engine.machine import usable_cores
-from kit.engine.variants import choose_variant
 from kit.errors import EngineError, KitError, UsageError
 from kit.files import atomic_path, explain_os_errors, require_space
 
@@ -115,19 +116,28 @@ def _median(type_name: str, path: Path, rounds: Sequence[dict[str, float]]) -> M
     return Measurement(type_name, path, path.stat().st_size, prefill, decode)
 
 
-def measure(path: Path, *, home: Path | None = None, n_threads: int = 0) -> dict[str, float]:
+def measure(
+    path: Path,
+    *,
+    home: Path | None = None,
+    n_threads: int = 0,
+    waiting: str = DEFAULT_WAITING,
+) -> dict[str, float]:
     """{"prefill", "decode"}: tokens per second of one model file, measured in a child process."""
     read_gguf(path)
     threads = str(n_threads or usable_cores())
-    said = _child(["measure", str(path), threads], home, MEASURE_TIMEOUT_S)
+    said = _child(["measure", str(path), threads], home, MEASURE_TIMEOUT_S, waiting)
     speeds: dict[str, float] = json.loads(said)
     return speeds
 
 
-def _child(arguments: Sequence[str], home: Path | None, timeout_s: float) -> str:
+def _child(
+    arguments: Sequence[str], home: Path | None, timeout_s: float, waiting: str = DEFAULT_WAITING
+) -> str:
     """What a child process printed. Raises: EngineError with its last words if it failed."""
     variant = choose_variant(home).variant.path
-    command = [sys.executable, "-m", "kit.engine.quantize", str(variant or ""), *arguments]
+    command = [sys.executable, "-m", "kit.engine.quantize", str(variant or "")]
+    command += [waiting, *arguments]
     try:
         child = subprocess.run(
             command, capture_output=True, text=True, timeout=timeout_s, check=False
@@ -181,12 +191,12 @@ def _measure_here(library: Any, path: str, n_threads: str) -> None:
 
 
 def main(argv: Sequence[str]) -> int:
-    """The child's side: variant, verb, arguments."""
+    """The child's side: variant, way to wait, verb, arguments."""
     from kit.engine.native import load_library
 
-    variant, verb, *arguments = argv
+    variant, waiting, verb, *arguments = argv
     try:
-        library = load_library(Path(variant) if variant else None)
+        library = load_library(Path(variant) if variant else None, waiting=waiting)
         if verb == "quantize":
             _quantize_here(library, *arguments)
         else:

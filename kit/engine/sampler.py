@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from kit.engine.grammar import Grammar
+from kit.engine.grammar.rules import Grammar
 from kit.engine.logprobs import Sampled, weigh
 from kit.errors import EngineError
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import dataclasses
 import errno
 import os
 import signal
@@ -22,10 +23,11 @@ from pathlib import Path
 
 import uvicorn
 
-from kit.engine.embed_service import EmbedService
-from kit.engine.embedder import is_embedding_model
+from kit.engine.embedding.embedder import is_embedding_model
+from kit.engine.embedding.service import EmbedService
 from kit.engine.gguf import read_gguf, split_paths
-from kit.engine.routes import State, build_app, is_loopback_host
+from kit.engine.gpu import ALL_LAYERS
+from kit.engine.http.routes import State, build_app, is_loopback_host
 from kit.engine.service import Service, ServiceOptions
 from kit.errors import EngineError, KitError, MachineError, PortInUse, UsageError
 
@@ -161,16 +163,17 @@ def _options(argv: Sequence[str] | None) -> tuple[ServiceOptions, str, int]:
     parser.add_argument("--parallel", type=int, default=4, help="conversations at the same time")
     parser.add_argument("--threads", type=int, default=0, help="0 = one per physical core")
     parser.add_argument("--cache-mb", type=int, default=0, help="memory for finished prefixes")
+    parser.add_argument("--gpu-layers", type=int, default=ALL_LAYERS, help="on a GPU, at most")
     parser.add_argument("--home", type=Path, help="folder that remembers the CPU variant")
     parser.add_argument("--alias", default="", help="name of the model in the API")
     parser.add_argument("--debug", action="store_true", help="show llama.cpp's own log")
     given = parser.parse_args(argv)
     spans = {"ctx": (0, 1 << 24), "parallel": (1, 64), "threads": (0, 1024), "port": (0, 65535)}
-    spans["cache_mb"] = (0, 1 << 20)
+    spans |= {"cache_mb": (0, 1 << 20), "gpu_layers": (0, ALL_LAYERS)}
     for name, (low, high) in spans.items():
         if not low <= getattr(given, name) <= high:
             raise UsageError(f"--{name}: {low} to {high} expected, {getattr(given, name)} observed")
-    names = ("model", "ctx", "parallel", "threads", "cache_mb", "home", "alias", "debug")
+    names = [item.name for item in dataclasses.fields(ServiceOptions)]
     options = ServiceOptions(**{name: getattr(given, name) for name in names})
     return options, given.host, given.port
 

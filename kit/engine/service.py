@@ -16,23 +16,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from kit.engine.chat.output import Output
+from kit.engine.chat.reasoning import Piece, ReasoningSplitter, opens_reasoning
+from kit.engine.chat.template import ChatTemplate, Message, Prompt, with_bos
+from kit.engine.chat.tools import ToolCallSplitter, names_of
+from kit.engine.chat.trim import trim_oldest
+from kit.engine.cpu.machine import available_memory
+from kit.engine.cpu.threads import threads_here
+from kit.engine.cpu.variants import choose_variant
 from kit.engine.draft import MAX_DRAFT
-from kit.engine.fields import RequestRefused
 from kit.engine.gguf import read_gguf
-from kit.engine.grammar_check import Grammars
-from kit.engine.machine import available_memory, usable_cores
-from kit.engine.native import Decoder, Model, load_library, require_memory
-from kit.engine.output import Output
+from kit.engine.gpu import ALL_LAYERS, layers_that_fit, size_of
+from kit.engine.grammar.check import Grammars
+from kit.engine.http.fields import RequestRefused
+from kit.engine.http.protocol import GenerateRequest
+from kit.engine.native import Decoder, Model, gpu_devices, load_library, require_memory
 from kit.engine.pins import PinStore, model_digest
 from kit.engine.prefix import common_prefix
-from kit.engine.protocol import GenerateRequest
-from kit.engine.reasoning import Piece, ReasoningSplitter, opens_reasoning
 from kit.engine.runner import Runner, RunnerOptions
 from kit.engine.sequence import Finish, Queued, Sequence, Sharing, Text
-from kit.engine.template import ChatTemplate, Message, Prompt, with_bos
-from kit.engine.tools import ToolCallSplitter, names_of
-from kit.engine.trim import trim_oldest
-from kit.engine.variants import choose_variant
 from kit.errors import ContextOverflow
 
 MAX_AUTOMATIC_CACHE_BYTES = 4 << 30
@@ -41,7 +43,8 @@ MAX_AUTOMATIC_CACHE_BYTES = 4 << 30
 @dataclass(frozen=True)
 class ServiceOptions:
     """How to load a model. `ctx` 0 = as trained; `threads` 0 = one per physical core; `cache_mb`
-    memory for finished prefixes, 0 = a quarter of what is free, at most 4 GiB."""
+    memory for finished prefixes, 0 = a quarter of what is free, at most 4 GiB; `gpu_layers` the
+    most that go to a GPU, where the build has one."""
 
     model: Path
     ctx: int = 8192
@@ -51,6 +54,7 @@ class ServiceOptions:
     alias: str = ""
     debug: bool = False
     cache_mb: int = 0
+    gpu_layers: int = ALL_LAYERS
 
     @property
     def name(self) -> str:
@@ -74,11 +78,14 @@ class Service:
         self.options = options
         gguf = read_gguf(options.model)
         n_ctx = min(options.ctx or 1 << 30, gguf.number("context_length", 4096))
-        require_memory(gguf, n_ctx, options.parallel)
         self.variant = choose_variant(options.home).variant
-        library = load_library(self.variant.path, debug=options.debug)
-        self.n_threads = options.threads or usable_cores()
-        self.model = Model(library, options.model)
+        self.threads = threads_here(options.home)
+        library = load_library(self.variant.path, debug=options.debug, waiting=self.threads.waiting)
+        self.n_threads = options.threads or self.threads.n_threads
+        size = size_of(gguf, n_ctx, options.parallel)
+        self.num_gpu_layers = layers_that_fit(size, gpu_devices(library), options.gpu_layers)
+        require_memory(options.model.name, size, self.num_gpu_layers)
+        self.model = Model(library, options.model, num_gpu_layers=self.num_gpu_layers)
         self._decoder = Decoder(
             self.model,
             n_ctx=n_ctx,
@@ -128,6 +135,8 @@ class Service:
             "architecture": gguf.architecture,
             "parallel": self.options.parallel,
             "threads": self.n_threads,
+            "waiting": self.threads.waiting,
+            "gpu_layers": self.num_gpu_layers,
             "cpu_variant": self.variant.name,
         }
 
@@ -160,6 +169,9 @@ class Service:
             self._require_plausible(request.prompt)
             bos = [self.model.bos] if self.model.bos is not None else []
             prompt = Prompt(bos + self.tokenize(request.prompt), request.prompt)
+        if not prompt.tokens:  # nothing follows from nothing, and its slot would wait for ever
+            name = "messages" if request.messages else "prompt"
+            raise RequestRefused(f"{name}: some text expected, none observed", param=name)
         if len(prompt.tokens) >= self.n_ctx:
             raise self._overflow(f"{len(prompt.tokens)} tokens")
         return prompt
@@ -254,11 +266,11 @@ def _variables(request: GenerateRequest) -> dict[str, Any]:
 
 def _output(request: GenerateRequest, prompt: Prompt) -> Output:
     """How the answer is split: only chat has parts, and a grammar leaves no room for reasoning."""
-    if not request.messages or request.sampling.grammar:
+    if not request.messages:
         return Output()
-    splitter = ReasoningSplitter(is_inside=opens_reasoning(prompt.text))
-    tools = ToolCallSplitter(names_of(request.tools)) if request.tools else None
-    return Output(splitter, tools)
+    is_inside = opens_reasoning(prompt.text)
+    reasoning = None if request.sampling.grammar else ReasoningSplitter(is_inside=is_inside)
+    return Output(reasoning, ToolCallSplitter(names_of(request.tools)) if request.tools else None)
 
 
 class Generation:

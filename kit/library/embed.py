@@ -7,7 +7,9 @@ dot product = cosine.
 from __future__ import annotations
 
 import base64
+import copy
 import functools
+import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -69,6 +71,16 @@ class LocalEmbedder:
             ) from problem
         self.model = folder.name
         self.dim = int(self._model.get_embedding_dimension() or 0)
+
+    def twin(self) -> LocalEmbedder:
+        """The same weights, in the same memory, with a tokenizer of its own.
+
+        The two may be used at the same time; one alone may not, since its tokenizer keeps state.
+        """
+        twin = copy.copy(self)
+        weights = itertools.chain(self._model.parameters(), self._model.buffers())
+        twin._model = copy.deepcopy(self._model, {id(tensor): tensor for tensor in weights})
+        return twin
 
     def embed_passages(self, texts: Sequence[str], *, batch_size: int = 32) -> np.ndarray:
         """float32, shape (len(texts), dim). Texts past the model's length are cut by it."""

@@ -2,8 +2,8 @@
 
     python -m kit.library.worker --home FOLDER --port N --model-dir FOLDER
 
-Knows the queue and the model's turns, nothing of pages or answers. Invariants: a query waits for at
-most one small batch of documents; the address answers at once, while the model is still loading.
+Knows the queue and the model, nothing of pages or answers. Invariants: a query waits for no
+document; the address answers at once, while the model is still loading.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from kit.config import load_config
 from kit.database import Database
 from kit.errors import EmbedError, KitError
 from kit.library.embed import Embedder, LocalEmbedder, not_warm, pack_vectors
+from kit.library.embed_thread import EmbedThread
 from kit.library.ingest import Ingestor
 from kit.library.store import Library
 from kit.silence import quiet_environment
@@ -33,7 +34,7 @@ POLL_S = 1.0
 RETRY_S = 10.0  # after a full disk or another fault of the machine
 MAX_TEXTS = 256
 MAX_CHARS = 100_000
-NICE = 10  # documents yield to the language model; queries are short
+READING_NICE = 10
 
 
 class EmbedRequest(BaseModel):
@@ -49,65 +50,6 @@ class CountRequest(BaseModel):
     text: str = Field(max_length=MAX_CHARS)
 
 
-class Turns:
-    """The model is used by one at a time; a question goes before the reading of documents."""
-
-    def __init__(self) -> None:
-        self._condition = threading.Condition()
-        self._is_taken = False
-        self._num_queries = 0
-
-    def query(self) -> _Turn:
-        return _Turn(self, is_query=True)
-
-    def batch(self) -> _Turn:
-        return _Turn(self, is_query=False)
-
-    def _enter(self, *, is_query: bool) -> None:
-        with self._condition:
-            self._num_queries += is_query
-            self._condition.wait_for(
-                lambda: not self._is_taken and (is_query or not self._num_queries)
-            )
-            self._is_taken = True
-
-    def _leave(self, *, is_query: bool) -> None:
-        with self._condition:
-            self._is_taken = False
-            self._num_queries -= is_query
-            self._condition.notify_all()
-
-
-class _Turn:
-    def __init__(self, turns: Turns, *, is_query: bool) -> None:
-        self._turns, self._is_query = turns, is_query
-
-    def __enter__(self) -> None:
-        self._turns._enter(is_query=self._is_query)
-
-    def __exit__(self, *_: object) -> None:
-        self._turns._leave(is_query=self._is_query)
-
-
-class PoliteEmbedder:
-    """An embedder for documents that takes its turn for every batch."""
-
-    def __init__(self, embedder: Embedder, turns: Turns) -> None:
-        self._embedder, self._turns = embedder, turns
-        self.model, self.dim = embedder.model, embedder.dim
-
-    def embed_passages(self, texts: Sequence[str], *, batch_size: int = 32) -> np.ndarray:
-        with self._turns.batch():
-            return self._embedder.embed_passages(texts, batch_size=batch_size)
-
-    def embed_queries(self, texts: Sequence[str]) -> np.ndarray:
-        with self._turns.batch():
-            return self._embedder.embed_queries(texts)
-
-    def count_tokens(self, text: str) -> int:
-        return self._embedder.count_tokens(text)
-
-
 class Stopped(Exception):
     """The worker was told to stop in the middle of a document; it stays queued."""
 
@@ -118,7 +60,6 @@ class Worker:
     def __init__(self, home: Path, model_folder: Path) -> None:
         self._home, self._model_folder = home, model_folder
         self._wake, self._stop = threading.Event(), threading.Event()
-        self._turns = Turns()
         self.embedder: Embedder | None = None
         self.problem = ""
         self._thread = threading.Thread(target=self._run, name="ingest", daemon=True)
@@ -139,10 +80,9 @@ class Worker:
     def embed(self, request: EmbedRequest) -> np.ndarray:
         """float32, shape (len(texts), dim). Raises: EmbedError until the model is loaded."""
         embedder = self._warm()
-        with self._turns.query():
-            if request.kind == "query":
-                return embedder.embed_queries(request.texts)
-            return embedder.embed_passages(request.texts)
+        if request.kind == "query":
+            return embedder.embed_queries(request.texts)
+        return embedder.embed_passages(request.texts)
 
     def count_tokens(self, text: str) -> int:
         return self._warm().count_tokens(text)
@@ -165,14 +105,16 @@ class Worker:
     def _run(self) -> None:
         lower_priority()
         try:
-            self.embedder = LocalEmbedder(self._model_folder)
+            embedder = LocalEmbedder(self._model_folder)
         except KitError as problem:
             self.problem = problem.message
             print("\n".join(problem.lines()), file=sys.stderr)
             return
+        self.embedder = EmbedThread(embedder)
+        documents = EmbedThread(embedder.twin(), yields=True)
         while not self._stop.is_set():
             try:
-                self._read_documents(self.embedder)
+                self._read_documents(documents)
             except Stopped:
                 return
             except KitError as problem:  # the machine's fault: nothing is lost, try again later
@@ -185,8 +127,7 @@ class Worker:
     def _read_documents(self, embedder: Embedder) -> None:
         database = Database(self._home / "kit.db")
         settings = load_config(home=self._home).library
-        polite = PoliteEmbedder(embedder, self._turns)
-        ingestor = Ingestor(Library(self._home, database), polite, settings, pause=self._pause)
+        ingestor = Ingestor(Library(self._home, database), embedder, settings, pause=self._pause)
         while not self._stop.is_set():
             if not ingestor.run_next():
                 self._wake.wait(POLL_S)
@@ -198,8 +139,11 @@ class Worker:
 
 
 def lower_priority() -> None:
-    """This thread, and the children it starts, yield to everything that answers people."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+    """This thread, and the children it starts, yield to everything that answers people.
+
+    Less than the embedding does: a file has limited time, and writing holds the database.
+    """
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), READING_NICE)
 
 
 def build_app(worker: Worker) -> FastAPI:

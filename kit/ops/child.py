@@ -88,7 +88,10 @@ class Child:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=dict(self.spec.environ),
-                start_new_session=True,  # Ctrl-C in the terminal reaches the supervisor alone
+                # Of its own, so that Ctrl-C in the terminal reaches the supervisor alone. Not a
+                # session of its own: the kernel shares cores out fairly between sessions
+                # (autogroup), and priorities count only within one.
+                process_group=0,
                 preexec_fn=_prepare_child(os.getpid(), self.spec.oom_score_adj),
             )
         self.started_at = now

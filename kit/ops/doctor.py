@@ -93,8 +93,8 @@ def _home(config: Config) -> list[Finding]:
 
 
 def _cpu(config: Config) -> list[Finding]:
-    from kit.engine.machine import usable_cores
-    from kit.engine.variants import describe
+    from kit.engine.cpu.machine import usable_cores
+    from kit.engine.cpu.variants import describe
 
     seen = describe(config.home)
     others = [
@@ -109,9 +109,19 @@ def _cpu(config: Config) -> list[Finding]:
     ]
 
 
+def _threads(config: Config) -> list[Finding]:
+    from kit.engine.cpu.threads import is_administrators, remembered, threads_here
+
+    threads = threads_here(config.home)
+    num_threads = config.engine.threads or threads.n_threads
+    waiting = "as the environment says" if is_administrators() else threads.waiting
+    why = "measured here" if remembered(config.home) else "the default, not measured here"
+    return [Finding("threads", "ok", f"{num_threads} for llama.cpp, waiting: {waiting} ({why})")]
+
+
 def _memory(config: Config) -> list[Finding]:
+    from kit.engine.cpu.machine import available_memory
     from kit.engine.gguf import read_gguf
-    from kit.engine.machine import available_memory
 
     free = available_memory()
     found = f"{format_bytes(free)} available"
@@ -157,7 +167,7 @@ def _chat_model(config: Config) -> list[Finding]:
 
 def _better_model(config: Config) -> str:
     """What to do for real answers on this machine."""
-    from kit.engine.machine import available_memory
+    from kit.engine.cpu.machine import available_memory
 
     num_tokens = config.engine.ctx * config.engine.parallel
     memory, cards = available_memory(), load_catalog()
@@ -268,6 +278,7 @@ _CHECKS: dict[str, Callable[[Config], list[Finding]]] = {
     "user": _user,
     "home": _home,
     "cpu": _cpu,
+    "threads": _threads,
     "models": _models,
     "chat model": _chat_model,
     "embedding model": _embedding_model,

@@ -20,5 +20,6 @@ def engine_flags(
         "parallel": settings.parallel,
         "threads": settings.threads,
         "cache-mb": settings.cache_mb,
+        "gpu-layers": settings.gpu_layers,
     }
     return [word for name, value in named.items() for word in (f"--{name}", str(value))]

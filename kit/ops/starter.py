@@ -1,4 +1,4 @@
-"""The first run: starter models, the type that runs fastest here, sample documents.
+"""The first run: starter models, the type and threads that run fastest here, sample documents.
 
 Composes supply, engine and library; each step is skipped when it is already done, so an
 interrupted first run goes on where it stopped. Invariant: what a person removed stays removed.
@@ -32,6 +32,7 @@ from kit.supply.store import (
 
 Say = Callable[[str], None]
 STARTER_TYPES = ("Q4_0", "Q4_K_M", "Q8_0")
+MAX_MEASURED_BYTES = 2 << 30
 SAMPLES_COLLECTION = "samples"
 SAMPLES_KEY = "samples.added"
 
@@ -70,7 +71,7 @@ def prepare_chat_model(home: Path, *, say: Say) -> None:
 
     Done once per CPU; if no type can be measured the model runs as it arrived, and that is said.
     """
-    from kit.engine.machine import cpu_name
+    from kit.engine.cpu.machine import cpu_name
 
     model = find_installed(home, STARTER_CHAT)
     if model.measured and model.measured_on == cpu_name():
@@ -84,13 +85,36 @@ def prepare_chat_model(home: Path, *, say: Say) -> None:
     say(f"the starter model runs as {model.quant_type}")
 
 
+def prepare_threads(config: Config, model: Path, *, say: Say) -> None:
+    """How many threads the engine runs and how they wait is chosen by measuring, once per machine.
+
+    Nothing is done where an administrator has set either, or where the model is so large that
+    measuring it would hold up the start: its threads wait less for each other, relatively.
+    """
+    from kit.engine.cpu.threads import choose_threads, is_administrators, remember, remembered
+    from kit.engine.quantize import measure
+
+    home = config.home
+    is_set = config.engine.threads or is_administrators()
+    if is_set or remembered(home) or model.stat().st_size > MAX_MEASURED_BYTES:
+        return
+    say("measuring how the language model's threads best share this machine (once)")
+    try:
+        choice = choose_threads(lambda n, way: measure(model, home=home, n_threads=n, waiting=way))
+    except (EngineError, ModelError, MachineError) as problem:
+        say(f"the threads stay as they are by default: {problem.message}")
+        return
+    remember(home, choice)
+    say(f"the language model runs with {choice.n_threads} threads that wait: {choice.waiting}")
+
+
 def choose_fastest(home: Path, model: InstalledModel) -> InstalledModel:
     """Measure STARTER_TYPES and the type it arrived in; the fastest one is the active file.
 
     The measurements are kept with the model. Raises: EngineError, MachineError, DiskFull.
     """
+    from kit.engine.cpu.machine import cpu_name
     from kit.engine.gguf import read_gguf
-    from kit.engine.machine import cpu_name
     from kit.engine.quantize import fastest, measure_types
 
     source = model_folder(home, model.name) / model.files[0].path

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.engine.tiny_model import write_tiny_model
+from kit.engine.cpu.tiny_model import write_tiny_model
 from kit.errors import FetchError, ModelError, NotFound, UsageError
 from tests.cli.conftest import RunKit
 

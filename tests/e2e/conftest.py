@@ -22,6 +22,9 @@ from tests.e2e.drive import (
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+# As an administrator may: kits that tests start then do not measure how threads best wait.
+os.environ.update({"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"})
+
 
 @pytest.fixture(scope="session")
 def starter_models() -> Path:

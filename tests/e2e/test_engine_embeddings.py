@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from kit.engine.server import run
 from tests.e2e.bert_gguf import write_bert_gguf
+from tests.e2e.test_engine_odd_input import body, check
 from tests.e2e.test_engine_server import EngineProcess
 
 pytestmark = pytest.mark.e2e
@@ -86,6 +88,16 @@ def test_what_cannot_be_embedded_is_refused(client: openai.OpenAI) -> None:
         client.embeddings.create(model="any", input=[30522])
 
 
+def test_odd_requests_do_no_harm(engine: EngineProcess, client: openai.OpenAI) -> None:
+    """Each gets its vectors or an OpenAI error, and the model still embeds."""
+    rng, route = random.Random(1), "/v1/embeddings"
+    headers = {"content-type": "application/json"}
+    for _ in range(200):
+        sent = body(rng, route)
+        check(route, sent, engine.http.post(route, content=sent, headers=headers))
+    assert client.embeddings.create(model="any", input="a").data
+
+
 def test_an_embedding_model_writes_no_text(engine: EngineProcess, client: openai.OpenAI) -> None:
     """Chat and completions say what this model is; its facts say how it pools."""
     for path in ("/v1/chat/completions", "/v1/completions"):
@@ -97,7 +109,9 @@ def test_an_embedding_model_writes_no_text(engine: EngineProcess, client: openai
     (model,) = client.models.list().data
     meta = model.model_dump()["meta"]
     assert (meta["pooling"], meta["n_embd"], meta["n_ctx"]) == ("mean", 384, 512)
-    assert engine.metric("requests_total") >= 1
+    before = engine.metric("requests_finished_total")
+    assert client.embeddings.create(model="any", input="a").data
+    assert engine.metric("requests_finished_total") == before + 1
 
 
 def test_a_chat_model_does_not_embed(chat_model: Path, tmp_path: Path) -> None:

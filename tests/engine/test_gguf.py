@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kit.engine.cpu.tiny_model import LAYER_TYPES, write_tiny_model
 from kit.engine.gguf import read_gguf, split_paths
-from kit.engine.tiny_model import LAYER_TYPES, write_tiny_model
 from kit.errors import ModelError
 
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kit.engine.chat.output import Output, join_pieces
+from kit.engine.chat.reasoning import Piece, ReasoningSplitter
+from kit.engine.chat.tools import ToolCallSplitter
 from kit.engine.logprobs import Sampled, chat_logprobs, completion_logprobs, weigh
-from kit.engine.output import Output, join_pieces
-from kit.engine.reasoning import Piece, ReasoningSplitter
 from kit.engine.sequence import Finish, Sequence, Text
-from kit.engine.tools import ToolCallSplitter
 from kit.errors import EngineError
 
 PIECES = {1: b"a", 2: b"\xc3", 3: b"\xa9", 4: b"STOP", 5: b"b", 9: b""}

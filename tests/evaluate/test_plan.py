@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.engine.tiny_model import write_tiny_model
+from kit.engine.cpu.tiny_model import write_tiny_model
 from kit.errors import UsageError
 from kit.evaluate.contestants import end_bias, kit_spec, peer_spec
 from kit.evaluate.loads import TITLES

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kit.engine.tiny_model import write_tiny_model
+from kit.engine.cpu.tiny_model import write_tiny_model
 from kit.errors import MachineError
 from kit.evaluate import plots
 from kit.evaluate.conditions import Conditions, gather

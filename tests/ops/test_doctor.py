@@ -9,7 +9,7 @@ import pytest
 
 from kit.config import load_config
 from kit.database import Database
-from kit.engine.tiny_model import write_tiny_model
+from kit.engine.cpu.tiny_model import write_tiny_model
 from kit.errors import MachineError
 from kit.ops import doctor
 from kit.ops.doctor import Finding, examine, typical_answer_s
@@ -26,7 +26,7 @@ def _known_machine(monkeypatch: pytest.MonkeyPatch) -> None:
         {"name": "icelake", "score": 8, "outcome": "works"},
     ]
     seen = {"variant": "icelake", "cpu": "Some CPU", "trials": trials}
-    monkeypatch.setattr("kit.engine.variants.describe", lambda _: seen)
+    monkeypatch.setattr("kit.engine.cpu.variants.describe", lambda _: seen)
 
 
 def rows(home: Path, **flags: object) -> dict[str, Finding]:
@@ -58,7 +58,7 @@ def test_one_failure_hides_no_other(home: Path, monkeypatch: pytest.MonkeyPatch)
         raise MachineError("no variant runs", hint="build it again")
 
     before = set(rows(home))
-    monkeypatch.setattr("kit.engine.variants.describe", fails)
+    monkeypatch.setattr("kit.engine.cpu.variants.describe", fails)
     found = rows(home)
     assert found["cpu"] == Finding("cpu", "fail", "no variant runs", "build it again")
     assert before - set(found) == {"engine"}
@@ -116,9 +116,9 @@ def test_the_recommendation_is_honest_about_waiting() -> None:
 
 def test_a_small_machine_is_told_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With too little memory for a real model, another server is the next step."""
-    monkeypatch.setattr("kit.engine.machine.available_memory", lambda: 1 << 30)
+    monkeypatch.setattr("kit.engine.cpu.machine.available_memory", lambda: 1 << 30)
     assert "lacks the memory" in doctor._better_model(load_config(home=home))
-    monkeypatch.setattr("kit.engine.machine.available_memory", lambda: 64 << 30)
+    monkeypatch.setattr("kit.engine.cpu.machine.available_memory", lambda: 64 << 30)
     assert "Qwen3 14B" in doctor._better_model(load_config(home=home))
     slow = TypeSpeed("Q4_0", 1.0, 1.0)
     monkeypatch.setattr(doctor, "_starter_speed", lambda _: slow)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from kit.config import Config, load_config
-from kit.engine.tiny_model import write_tiny_model
+from kit.engine.cpu.tiny_model import write_tiny_model
 from kit.errors import (
     AccessError,
     AlreadyRunning,
@@ -49,8 +49,9 @@ def never(*_: Any, **__: Any) -> None:
 @pytest.fixture(autouse=True)
 def _nothing_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """No fetch, no measuring, no child in these tests."""
-    for name in ("fetch_starters", "prepare_chat_model", "add_samples", "_supervise"):
+    for name in ("fetch_starters", "prepare_chat_model", "prepare_threads", "add_samples"):
         monkeypatch.setattr(start, name, never)
+    monkeypatch.setattr(start, "_supervise", never)
 
 
 def up(home: Path, **flags: Any) -> None:
@@ -169,6 +170,7 @@ def test_the_run_file_lives_as_long_as_the_run(
     """While children run the instance is announced; afterwards, also after an error, it is not."""
     installed(home, tmp_path)
     monkeypatch.setattr(start, "prepare_chat_model", lambda *_, **__: None)
+    monkeypatch.setattr(start, "prepare_threads", lambda *_, **__: None)
     monkeypatch.setattr(start, "add_samples", lambda *_, **__: None)
     monkeypatch.setattr(start, "fetch_starters", lambda *_, **__: None)
     seen: list[Any] = []

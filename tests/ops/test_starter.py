@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from kit.config import load_config
+from kit.engine.cpu.tiny_model import write_tiny_model
 from kit.engine.quantize import Measurement
-from kit.engine.tiny_model import write_tiny_model
 from kit.errors import EngineError
 from kit.ops import starter
 from kit.ops.starter import (
@@ -107,7 +107,7 @@ def test_it_is_done_once_per_cpu(
     prepare_chat_model(home, say=lambda _: None)
     prepare_chat_model(home, say=lambda _: None)
     assert quantizer.num_measured == 1
-    monkeypatch.setattr("kit.engine.machine.cpu_name", lambda: "another CPU")
+    monkeypatch.setattr("kit.engine.cpu.machine.cpu_name", lambda: "another CPU")
     prepare_chat_model(home, say=lambda _: None)
     assert quantizer.num_measured == 2
 

@@ -144,6 +144,22 @@ def test_a_child_that_ignores_sigterm_is_killed(
     wait_for(lambda: not any(is_alive(pid) for pid in everyone), 2)
 
 
+def test_priorities_count_between_children(tmp_path: Path) -> None:
+    """Children have groups of their own and the supervisor's session: the kernel shares cores out
+    between sessions first, so a worker in another session would take half of the engine's time."""
+    watched = Watched(spec(tmp_path, "web", "runs"), spec(tmp_path, "worker", "runs"))
+    seen: list[tuple[int, int]] = []
+
+    def steer() -> None:
+        wait_for(lambda: pids(tmp_path, "web") and pids(tmp_path, "worker"))
+        children = pids(tmp_path, "web") + pids(tmp_path, "worker")
+        seen.extend((os.getsid(pid), os.getpgid(pid)) for pid in children)
+        assert [group for _, group in seen] == children
+
+    watched.run(steer)
+    assert {session for session, _ in seen} == {os.getsid(0)}
+
+
 def test_a_second_request_does_not_wait(tmp_path: Path) -> None:
     """The second Ctrl-C kills at once instead of waiting for clean ends."""
     watched = Watched(spec(tmp_path, "web", "stubborn"))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.engine.tiny_model import write_tiny_model
+from kit.engine.cpu.tiny_model import write_tiny_model
 from kit.errors import ModelError, NotFound, UsageError
 from kit.supply import store
 from kit.supply.store import (

@@ -1,0 +1,1 @@
+"""Conversations turned into prompts, and what the model writes turned into answers."""

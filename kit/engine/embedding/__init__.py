@@ -1,0 +1,1 @@
+"""Models that turn texts into vectors, served like those that write."""

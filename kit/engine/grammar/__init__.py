@@ -1,0 +1,1 @@
+"""What may bound an answer, tried in a child process before the engine follows it."""
