@@ -1,6 +1,6 @@
 """Documents embedded beside a load: python -m kit.evaluate.embedding --model-dir FOLDER --pages N
 
-The child works as the kit's worker does, with its threads and its priority, and writes a line to
+The child embeds as the kit's worker does, with its threads and its priority, and writes a line to
 stdout for every page. It embeds the same pages again and again until its parent ends it or is gone.
 """
 
@@ -23,7 +23,6 @@ from kit.silence import quiet_environment
 NUM_PAGES = 200
 CHUNKS_PER_PAGE = 3
 CHUNK_WORDS = 140  # some 200 tokens, the size of the kit's chunks
-NICE = 10  # as kit.library.worker
 START_S = 300.0
 
 
@@ -85,10 +84,10 @@ def main() -> None:
     parser.add_argument("--pages", type=int, default=NUM_PAGES)
     given = parser.parse_args()
     from kit.library.embed import LocalEmbedder
+    from kit.library.embed_thread import EmbedThread
 
-    parent = os.getppid()
-    os.setpriority(os.PRIO_PROCESS, 0, NICE)
-    model, pages = LocalEmbedder(given.model_dir), make_pages(given.pages)
+    parent, pages = os.getppid(), make_pages(given.pages)
+    model = EmbedThread(LocalEmbedder(given.model_dir), yields=True)
     while True:
         for page in pages:
             model.embed_passages(page)

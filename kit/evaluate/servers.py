@@ -25,6 +25,8 @@ from kit.silence import quiet_environment
 
 START_S = 300.0
 STOP_S = 20.0
+BETWEEN_READINGS_S = 0.1
+MAX_READINGS = 50  # in load f a server may still be busy for those who have left
 # What each server calls its counters of work.
 _WORK = {
     "prompt_tokens": ("kit_engine_prompt_tokens_total", "llamacpp:prompt_tokens_total"),
@@ -98,6 +100,17 @@ class Server:
         return False
 
     def work(self) -> Work:
+        """Its counters once they stand still: servers write some of them after an answer's end."""
+        before, now = self._work(), Work()
+        for _ in range(MAX_READINGS):
+            time.sleep(BETWEEN_READINGS_S)
+            now = self._work()
+            if now == before:
+                break
+            before = now
+        return now
+
+    def _work(self) -> Work:
         """Its counters now; zeros if it is gone or does not count."""
         try:
             page = self._http.get("/metrics").text
