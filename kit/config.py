@@ -40,7 +40,7 @@ class EngineSettings:
     model: str = ""  # name of an installed model or path of a GGUF file; empty = the starter model
     ctx: int = 8192  # context of one conversation in tokens, at most what the model was trained for
     parallel: int = 4  # sequences that run at the same time
-    threads: int = 0  # 0 = one per physical core that this process may use
+    threads: int = 0  # 0 = as many as measured best here, at most one per physical core
     cache_mb: int = 0  # memory for what was read before; 0 = a quarter of the free, at most 4096
     gpu_layers: int = 999  # the most that go to a GPU, where llama.cpp is built for one; 0 = none
 

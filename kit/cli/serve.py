@@ -84,7 +84,7 @@ def engine(
     port: Annotated[int, typer.Option("--port", help="Port to listen on.")] = 8080,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     threads: Annotated[
-        int | None, typer.Option("--threads", help="Threads; 0 = one per physical core.")
+        int | None, typer.Option("--threads", help="Threads; 0 = as many as measured best.")
     ] = None,
     ctx: Annotated[
         int | None, typer.Option("--ctx", help="Context of one conversation in tokens.")

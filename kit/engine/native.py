@@ -55,10 +55,10 @@ def load_library(
 ) -> ModuleType:
     """llama_cpp's C API with one CPU variant loaded into it; None = the one built in.
 
-    `waiting` is one of `WAITINGS`; what the environment says already is kept.
+    `waiting` is one of `WAITINGS` or AS_SET; what the environment says already is kept.
     Raises: MachineError if the library or the variant cannot be loaded.
     """
-    for name, value in WAITINGS[waiting].items():  # OpenMP reads them when it is loaded
+    for name, value in WAITINGS.get(waiting, {}).items():  # OpenMP reads them when it is loaded
         os.environ.setdefault(name, value)
     with _lock:
         try:
@@ -275,6 +275,10 @@ class Decoder:
         self._memory = lib.llama_get_memory(self.handle)
         self.max_rows = params.n_batch
         self._batch = lib.llama_batch_init(self.max_rows, 0, 1)
+
+    def use_threads(self, decode: int, batch: int) -> None:
+        """From the next step on: threads for a single token, and for more at a time."""
+        self._lib.llama_set_n_threads(self.handle, decode, batch)
 
     @property
     def n_ctx(self) -> int:

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from kit.engine.cpu.machine import usable_cores
-from kit.engine.cpu.threads import DEFAULT_WAITING
 from kit.engine.cpu.variants import choose_variant
 from kit.engine.gguf import FILE_TYPES, read_gguf, split_paths
 from kit.errors import EngineError, KitError, UsageError
@@ -116,28 +115,19 @@ def _median(type_name: str, path: Path, rounds: Sequence[dict[str, float]]) -> M
     return Measurement(type_name, path, path.stat().st_size, prefill, decode)
 
 
-def measure(
-    path: Path,
-    *,
-    home: Path | None = None,
-    n_threads: int = 0,
-    waiting: str = DEFAULT_WAITING,
-) -> dict[str, float]:
+def measure(path: Path, *, home: Path | None = None, n_threads: int = 0) -> dict[str, float]:
     """{"prefill", "decode"}: tokens per second of one model file, measured in a child process."""
     read_gguf(path)
     threads = str(n_threads or usable_cores())
-    said = _child(["measure", str(path), threads], home, MEASURE_TIMEOUT_S, waiting)
+    said = _child(["measure", str(path), threads], home, MEASURE_TIMEOUT_S)
     speeds: dict[str, float] = json.loads(said)
     return speeds
 
 
-def _child(
-    arguments: Sequence[str], home: Path | None, timeout_s: float, waiting: str = DEFAULT_WAITING
-) -> str:
+def _child(arguments: Sequence[str], home: Path | None, timeout_s: float) -> str:
     """What a child process printed. Raises: EngineError with its last words if it failed."""
     variant = choose_variant(home).variant.path
-    command = [sys.executable, "-m", "kit.engine.quantize", str(variant or "")]
-    command += [waiting, *arguments]
+    command = [sys.executable, "-m", "kit.engine.quantize", str(variant or ""), *arguments]
     try:
         child = subprocess.run(
             command, capture_output=True, text=True, timeout=timeout_s, check=False
@@ -191,12 +181,12 @@ def _measure_here(library: Any, path: str, n_threads: str) -> None:
 
 
 def main(argv: Sequence[str]) -> int:
-    """The child's side: variant, way to wait, verb, arguments."""
+    """The child's side: variant, verb, arguments."""
     from kit.engine.native import load_library
 
-    variant, waiting, verb, *arguments = argv
+    variant, verb, *arguments = argv
     try:
-        library = load_library(Path(variant) if variant else None, waiting=waiting)
+        library = load_library(Path(variant) if variant else None)
         if verb == "quantize":
             _quantize_here(library, *arguments)
         else:

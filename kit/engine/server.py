@@ -130,7 +130,7 @@ def _load(state: State, bound: socket.socket, leave: Callable[[], None]) -> None
     print(
         f"engine ready on http://{address[0]}:{address[1]}/v1 after "
         f"{time.monotonic() - started:.1f} s: {state.options.name} {facts['type']}, "
-        f"{facts['parallel']} × {service.n_ctx} tokens, {service.n_threads} threads, "
+        f"{facts['parallel']} × {service.n_ctx} tokens, {facts['threads']} threads, "
         f"CPU variant {service.variant.name}",
         file=sys.stderr,
         flush=True,
@@ -161,7 +161,7 @@ def _options(argv: Sequence[str] | None) -> tuple[ServiceOptions, str, int]:
     parser.add_argument("--port", type=int, default=8080, help="0 = any free one")
     parser.add_argument("--ctx", type=int, default=8192, help="tokens per conversation")
     parser.add_argument("--parallel", type=int, default=4, help="conversations at the same time")
-    parser.add_argument("--threads", type=int, default=0, help="0 = one per physical core")
+    parser.add_argument("--threads", type=int, default=0, help="0 = as many as measured best")
     parser.add_argument("--cache-mb", type=int, default=0, help="memory for finished prefixes")
     parser.add_argument("--gpu-layers", type=int, default=ALL_LAYERS, help="on a GPU, at most")
     parser.add_argument("--home", type=Path, help="folder that remembers the CPU variant")

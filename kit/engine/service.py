@@ -21,8 +21,8 @@ from kit.engine.chat.reasoning import Piece, ReasoningSplitter, opens_reasoning
 from kit.engine.chat.template import ChatTemplate, Message, Prompt, with_bos
 from kit.engine.chat.tools import ToolCallSplitter, names_of
 from kit.engine.chat.trim import trim_oldest
+from kit.engine.cpu.choose_threads import choose_threads
 from kit.engine.cpu.machine import available_memory
-from kit.engine.cpu.threads import threads_here
 from kit.engine.cpu.variants import choose_variant
 from kit.engine.draft import MAX_DRAFT
 from kit.engine.gguf import read_gguf
@@ -42,7 +42,7 @@ MAX_AUTOMATIC_CACHE_BYTES = 4 << 30
 
 @dataclass(frozen=True)
 class ServiceOptions:
-    """How to load a model. `ctx` 0 = as trained; `threads` 0 = one per physical core; `cache_mb`
+    """How to load a model. `ctx` 0 = as trained; `threads` 0 = as measured; `cache_mb`
     memory for finished prefixes, 0 = a quarter of what is free, at most 4 GiB; `gpu_layers` the
     most that go to a GPU, where the build has one."""
 
@@ -79,9 +79,10 @@ class Service:
         gguf = read_gguf(options.model)
         n_ctx = min(options.ctx or 1 << 30, gguf.number("context_length", 4096))
         self.variant = choose_variant(options.home).variant
-        self.threads = threads_here(options.home)
+        self.threads = choose_threads(
+            options.home, options.model, self.variant.path, n_threads=options.threads
+        )
         library = load_library(self.variant.path, debug=options.debug, waiting=self.threads.waiting)
-        self.n_threads = options.threads or self.threads.n_threads
         size = size_of(gguf, n_ctx, options.parallel)
         self.num_gpu_layers = layers_that_fit(size, gpu_devices(library), options.gpu_layers)
         require_memory(options.model.name, size, self.num_gpu_layers)
@@ -90,9 +91,10 @@ class Service:
             self.model,
             n_ctx=n_ctx,
             num_slots=options.parallel,
-            n_threads=self.n_threads,
+            n_threads=self.threads.n_threads,
             max_draft=MAX_DRAFT,
         )
+        self._decoder.use_threads(self.threads.n_threads, self.threads.n_threads_batch)
         self.n_ctx = min(n_ctx, self._decoder.n_ctx)
         self._template = ChatTemplate(
             gguf.chat_template,
@@ -134,7 +136,8 @@ class Service:
             "type": gguf.type_name,
             "architecture": gguf.architecture,
             "parallel": self.options.parallel,
-            "threads": self.n_threads,
+            "threads": self.threads.n_threads,
+            "threads_batch": self.threads.n_threads_batch,
             "waiting": self.threads.waiting,
             "gpu_layers": self.num_gpu_layers,
             "cpu_variant": self.variant.name,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kit.config import Config
-from kit.errors import KitError, NotFound, PortInUse
+from kit.errors import KitError, ModelError, NotFound, PortInUse
 from kit.files import DISK_FLOOR_BYTES, format_bytes, require_writable_folder
 from kit.instance import find_instance
 from kit.ops.ports import claim_port, is_loopback
@@ -110,13 +110,21 @@ def _cpu(config: Config) -> list[Finding]:
 
 
 def _threads(config: Config) -> list[Finding]:
-    from kit.engine.cpu.threads import is_administrators, remembered, threads_here
+    from kit.engine.cpu.choose_threads import describe, remembered
+    from kit.engine.cpu.machine import usable_cores
+    from kit.engine.cpu.threads import default_choice, is_set_by_administrator
 
-    threads = threads_here(config.home)
-    num_threads = config.engine.threads or threads.n_threads
-    waiting = "as the environment says" if is_administrators() else threads.waiting
-    why = "measured here" if remembered(config.home) else "the default, not measured here"
-    return [Finding("threads", "ok", f"{num_threads} for llama.cpp, waiting: {waiting} ({why})")]
+    if config.engine.url:
+        return []
+    default = default_choice(config.engine.threads or usable_cores())
+    if config.engine.threads or is_set_by_administrator():
+        return [Finding("threads", "ok", f"{describe(default)} (as was set)")]
+    known = None
+    with contextlib.suppress(NotFound, ModelError):  # other checks tell of them
+        path = find_chat_file(config.home, config.engine.model or STARTER_CHAT)
+        known = remembered(config.home, path)
+    why = "measured here" if known else "not measured yet: the next start does"
+    return [Finding("threads", "ok", f"{describe(known or default)} ({why})")]
 
 
 def _memory(config: Config) -> list[Finding]:

@@ -28,13 +28,7 @@ from kit.instance import Instance, announce, own_home, withdraw
 from kit.ops.child import ChildSpec
 from kit.ops.engine_command import engine_flags
 from kit.ops.ports import claim_port, is_loopback, trust_only, url_of
-from kit.ops.starter import (
-    add_samples,
-    fetch_starters,
-    needed_models,
-    prepare_chat_model,
-    prepare_threads,
-)
+from kit.ops.starter import add_samples, fetch_starters, needed_models, prepare_chat_model
 from kit.ops.supervise import Supervisor, stop_on_signals
 from kit.silence import quiet_environment
 from kit.supply.catalog import STARTER_CHAT, STARTER_EMBEDDING
@@ -96,9 +90,6 @@ def run_kit(
             voice.done()
         if STARTER_CHAT in needed_models(config) and is_first_run_allowed:
             prepare_chat_model(home, say=voice.say)
-        if not config.engine.url:
-            model = find_chat_file(home, config.engine.model or STARTER_CHAT)
-            prepare_threads(config, model, say=voice.say)
         if with_samples:
             add_samples(home, database, say=voice.say)
         database.close()

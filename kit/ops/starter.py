@@ -1,4 +1,4 @@
-"""The first run: starter models, the type and threads that run fastest here, sample documents.
+"""The first run: starter models, the type that runs fastest here, sample documents.
 
 Composes supply, engine and library; each step is skipped when it is already done, so an
 interrupted first run goes on where it stopped. Invariant: what a person removed stays removed.
@@ -32,7 +32,6 @@ from kit.supply.store import (
 
 Say = Callable[[str], None]
 STARTER_TYPES = ("Q4_0", "Q4_K_M", "Q8_0")
-MAX_MEASURED_BYTES = 2 << 30
 SAMPLES_COLLECTION = "samples"
 SAMPLES_KEY = "samples.added"
 
@@ -83,29 +82,6 @@ def prepare_chat_model(home: Path, *, say: Say) -> None:
         say(f"the starter model stays as it arrived ({model.quant_type}): {problem.message}")
         return
     say(f"the starter model runs as {model.quant_type}")
-
-
-def prepare_threads(config: Config, model: Path, *, say: Say) -> None:
-    """How many threads the engine runs and how they wait is chosen by measuring, once per machine.
-
-    Nothing is done where an administrator has set either, or where the model is so large that
-    measuring it would hold up the start: its threads wait less for each other, relatively.
-    """
-    from kit.engine.cpu.threads import choose_threads, is_administrators, remember, remembered
-    from kit.engine.quantize import measure
-
-    home = config.home
-    is_set = config.engine.threads or is_administrators()
-    if is_set or remembered(home) or model.stat().st_size > MAX_MEASURED_BYTES:
-        return
-    say("measuring how the language model's threads best share this machine (once)")
-    try:
-        choice = choose_threads(lambda n, way: measure(model, home=home, n_threads=n, waiting=way))
-    except (EngineError, ModelError, MachineError) as problem:
-        say(f"the threads stay as they are by default: {problem.message}")
-        return
-    remember(home, choice)
-    say(f"the language model runs with {choice.n_threads} threads that wait: {choice.waiting}")
 
 
 def choose_fastest(home: Path, model: InstalledModel) -> InstalledModel:

@@ -49,9 +49,8 @@ def never(*_: Any, **__: Any) -> None:
 @pytest.fixture(autouse=True)
 def _nothing_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """No fetch, no measuring, no child in these tests."""
-    for name in ("fetch_starters", "prepare_chat_model", "prepare_threads", "add_samples"):
+    for name in ("fetch_starters", "prepare_chat_model", "add_samples", "_supervise"):
         monkeypatch.setattr(start, name, never)
-    monkeypatch.setattr(start, "_supervise", never)
 
 
 def up(home: Path, **flags: Any) -> None:
@@ -170,7 +169,6 @@ def test_the_run_file_lives_as_long_as_the_run(
     """While children run the instance is announced; afterwards, also after an error, it is not."""
     installed(home, tmp_path)
     monkeypatch.setattr(start, "prepare_chat_model", lambda *_, **__: None)
-    monkeypatch.setattr(start, "prepare_threads", lambda *_, **__: None)
     monkeypatch.setattr(start, "add_samples", lambda *_, **__: None)
     monkeypatch.setattr(start, "fetch_starters", lambda *_, **__: None)
     seen: list[Any] = []

@@ -1,33 +1,20 @@
-"""How many threads llama.cpp runs and how they wait for each other, chosen by measuring.
+"""How many threads llama.cpp runs and how they wait for each other: the rule that chooses.
 
 Threads that spin while they wait are fastest on a quiet machine and collapse when somebody else
-wants their core; threads that sleep are the reverse. Which is better how much differs by machine,
-so each way is tried twice: alone, and beside work of the kind the worker does. Knows figures and
-files; the measuring itself is a child's. Keeps one invariant: what cannot be measured or remembered
-costs speed, never a start.
+wants their core; threads that sleep are the reverse. By how much differs by machine. Knows figures
+only: who measures them is `choose_threads`. Keeps one invariant: a choice decodes alone at no less
+than MIN_ALONE of the best that was measured.
 """
 
 from __future__ import annotations
 
-import contextlib
-import importlib.metadata
-import json
+import itertools
 import math
 import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
-
-from kit.engine.cpu.machine import cpu_fingerprint, usable_cores
-from kit.errors import KitError, MachineError
-from kit.files import write_atomic
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 MIN_ALONE = 0.75  # of the best decoding speed on a quiet machine that a choice must keep
-COMPANY_NICE = 10  # as the worker's
-_BURN = f"import os\nos.nice({COMPANY_NICE})\nwhile True: pass"
 
 # OpenMP reads these when llama.cpp is loaded. Empty: its default, to spin for milliseconds.
 WAITINGS: Mapping[str, Mapping[str, str]] = {
@@ -36,8 +23,7 @@ WAITINGS: Mapping[str, Mapping[str, str]] = {
     "sleep": {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"},
 }
 DEFAULT_WAITING = "brief"
-Speeds = Mapping[str, float]  # {"prefill", "decode"} in tokens per second
-Measure = Callable[[int, str], Speeds]  # (n_threads, one of WAITINGS)
+AS_SET = "as set"  # by whoever set OpenMP's variables
 
 
 @dataclass(frozen=True)
@@ -52,10 +38,14 @@ class Figures:
     decode_in_company: float
 
     @property
-    def score(self) -> float:
-        """Geometric mean, so that twice the speed here makes up for half of it there."""
-        alone = self.prefill_alone * self.decode_alone
-        return math.pow(alone * self.prefill_in_company * self.decode_in_company, 0.25)
+    def is_sound(self) -> bool:
+        """Whether all four are speeds at all."""
+        return all(math.isfinite(speed) and speed > 0 for speed in self.speeds)
+
+    @property
+    def speeds(self) -> tuple[float, ...]:
+        alone = (self.prefill_alone, self.decode_alone)
+        return (*alone, self.prefill_in_company, self.decode_in_company)
 
 
 @dataclass(frozen=True)
@@ -64,114 +54,48 @@ class ThreadChoice:
 
     waiting: str
     n_threads: int
+    """For one token a step."""
+    n_threads_batch: int
+    """For prompts, and for several conversations at a time."""
     figures: tuple[Figures, ...] = ()
 
 
-def best(figures: Sequence[Figures]) -> Figures:
-    """The highest score among those that keep MIN_ALONE of the best decoding speed alone."""
-    least = MIN_ALONE * max(f.decode_alone for f in figures)
-    return max((f for f in figures if f.decode_alone >= least), key=lambda f: f.score)
+def best(figures: Iterable[Figures]) -> ThreadChoice:
+    """The highest score of a way to wait with a number of threads for each kind of step.
 
-
-def default_choice() -> ThreadChoice:
-    return ThreadChoice(DEFAULT_WAITING, usable_cores())
-
-
-def choose_threads(measure: Measure, *, n_cores: int | None = None) -> ThreadChoice:
-    """Every way to wait with a thread per core, then the best of them with one thread less.
-
-    A way that `measure` raises KitError for is passed over.
-    Raises: KitError, the last one, if every way failed.
+    The score is the geometric mean of four speeds: prefill and decode, alone and in company. So
+    twice the speed here makes up for half of it there. Raises: ValueError without figures.
     """
-    n_cores = n_cores or usable_cores()
-    figures: list[Figures] = []
-    failure: KitError | None = None
-    for waiting in WAITINGS:
-        try:
-            figures.append(_figures(measure, waiting, n_cores))
-        except KitError as problem:
-            failure = problem
-    if not figures:
-        raise failure or MachineError("no way for threads to wait was measured")
-    if n_cores > 1:
-        with contextlib.suppress(KitError):
-            figures.append(_figures(measure, best(figures).waiting, n_cores - 1))
-    chosen = best(figures)
-    return ThreadChoice(chosen.waiting, chosen.n_threads, tuple(figures))
+    found = tuple(figures)
+    if not found:
+        raise ValueError("nothing was measured")
+    least = MIN_ALONE * max(f.decode_alone for f in found)
+    pairs = [
+        (decode, prefill)
+        for decode, prefill in itertools.product(found, found)
+        if decode.waiting == prefill.waiting and decode.decode_alone >= least
+    ]
+    decode, prefill = max(pairs, key=lambda pair: _score(*pair))
+    return ThreadChoice(decode.waiting, decode.n_threads, prefill.n_threads, found)
 
 
-def _figures(measure: Measure, waiting: str, n_threads: int) -> Figures:
-    alone = measure(n_threads, waiting)
-    with company(max(1, usable_cores() // 2)):
-        beside = measure(n_threads, waiting)
-    return Figures(
-        waiting,
-        n_threads,
-        *(alone["prefill"], alone["decode"]),
-        *(beside["prefill"], beside["decode"]),
-    )
+def _score(decode: Figures, prefill: Figures) -> float:
+    speeds = [decode.decode_alone, decode.decode_in_company]
+    speeds += [prefill.prefill_alone, prefill.prefill_in_company]
+    return math.exp(sum(map(math.log, speeds)) / len(speeds))
 
 
-@contextlib.contextmanager
-def company(num_busy: int) -> Iterator[None]:
-    """While the block runs, so many processes want a core each, at the worker's priority."""
-    busy = [subprocess.Popen([sys.executable, "-c", _BURN]) for _ in range(num_busy)]
-    try:
-        yield
-    finally:
-        for process in busy:
-            process.kill()
-        for process in busy:
-            process.wait()
+def counts(n_cores: int) -> Sequence[int]:
+    """Numbers of threads worth trying: every core, one left to others, half of them."""
+    return sorted({n_cores, max(1, n_cores - 1), max(1, n_cores // 2)}, reverse=True)
 
 
-# -- memory --------------------------------------------------------------------------------------
-
-
-def memory_path(home: Path) -> Path:
-    return home / "engine" / "threads.json"
-
-
-def _key() -> dict[str, Any]:
-    """What the choice depends on: the CPU, how much of it is ours, and the build."""
-    return {
-        "cpu": cpu_fingerprint(),
-        "cores": usable_cores(),
-        "wheel": importlib.metadata.version("llama-cpp-python"),
-    }
-
-
-def remembered(home: Path | None) -> ThreadChoice | None:
-    """The choice made before on this machine, None if there is none."""
-    if home is None:
-        return None
-    try:
-        record = json.loads(memory_path(home).read_text())
-        if record["key"] != _key() or record["waiting"] not in WAITINGS:
-            return None
-        figures = tuple(Figures(**figure) for figure in record["figures"])
-        return ThreadChoice(record["waiting"], int(record["n_threads"]), figures)
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
-
-
-def remember(home: Path, choice: ThreadChoice) -> None:
-    """Keep the choice; a full disk costs the next start the measuring, no more."""
-    record = {
-        "key": _key(),
-        "waiting": choice.waiting,
-        "n_threads": choice.n_threads,
-        "figures": [asdict(figure) for figure in choice.figures],
-    }
-    with contextlib.suppress(MachineError):
-        write_atomic(memory_path(home), json.dumps(record, indent=1).encode())
-
-
-def threads_here(home: Path | None) -> ThreadChoice:
-    """The remembered choice, or the default."""
-    return remembered(home) or default_choice()
-
-
-def is_administrators() -> bool:
-    """Whether somebody has set how threads wait; then nothing is chosen."""
+def is_set_by_administrator() -> bool:
+    """Whether the environment says how threads wait; then nothing is chosen."""
     return any(name in os.environ for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"))
+
+
+def default_choice(n_threads: int) -> ThreadChoice:
+    """What runs where nothing was measured."""
+    waiting = AS_SET if is_set_by_administrator() else DEFAULT_WAITING
+    return ThreadChoice(waiting, n_threads, n_threads)
