@@ -92,6 +92,9 @@ def engine(
     parallel: Annotated[
         int | None, typer.Option("--parallel", help="Sequences that run at the same time.")
     ] = None,
+    gpu_layers: Annotated[
+        int | None, typer.Option("--gpu-layers", help="The most layers on a GPU; 0 = none.")
+    ] = None,
     home: options.HomeOption = None,
     is_json: options.JsonOption = False,
 ) -> None:
@@ -109,6 +112,7 @@ def engine(
         "engine.threads": threads,
         "engine.ctx": ctx,
         "engine.parallel": parallel,
+        "engine.gpu_layers": gpu_layers,
     }
     settings = load_config(flags, home=home)
     wanted = settings.engine

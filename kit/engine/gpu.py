@@ -55,12 +55,13 @@ def layers_that_fit(
 ) -> int:
     """Layers to put on the devices; `num_layers` + 1 is the whole model, its output included.
 
-    A layer is taken to be an equal part of weights and cache.
+    A layer is taken to be an equal part of weights and cache. Each device takes whole layers, so
+    what is left over on one does not add up with another's rest.
     """
-    room = sum(_room(device) for device in devices)
     num_parts = size.num_layers + 1
-    part_bytes = -(-size.num_bytes // num_parts)
-    return max(0, min(max_layers, num_parts, room // max(1, part_bytes)))
+    part_bytes = max(1, -(-size.num_bytes // num_parts))
+    fitting = sum(_room(device) // part_bytes for device in devices)
+    return max(0, min(max_layers, num_parts, fitting))
 
 
 def _room(device: Device) -> int:

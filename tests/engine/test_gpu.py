@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.engine import native
-from kit.engine.gpu import RESERVED_BYTES, Device, ModelSize, layers_that_fit
+from kit.engine.gpu import RESERVED_BYTES, RESERVED_SHARE, Device, ModelSize, layers_that_fit
 from kit.errors import MachineError
 
 GB = 1 << 30
@@ -24,6 +24,14 @@ def test_the_whole_model_goes_where_it_fits(free_gb: list[float], expected: int)
     """With its output layer if there is room, over several devices, and not at all without any."""
     devices = [Device(f"GPU {n}", int(gb * GB)) for n, gb in enumerate(free_gb)]
     assert layers_that_fit(QWEN_8B, devices) == expected
+
+
+def test_every_device_takes_whole_layers() -> None:
+    """Two rests of half a layer are no room for one."""
+    layer_bytes = QWEN_8B.num_bytes // 37 + 1
+    free_bytes = int((RESERVED_BYTES + 1.5 * layer_bytes) / (1 - RESERVED_SHARE))
+    devices = [Device("GPU 0", free_bytes), Device("GPU 1", free_bytes)]
+    assert layers_that_fit(QWEN_8B, devices) == 2
 
 
 def test_a_part_goes_where_the_whole_does_not_fit() -> None:
