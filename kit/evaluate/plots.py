@@ -60,8 +60,10 @@ def _draw_waiting(report: Report, threads: int) -> Any:
     for axis, load in zip(axes[0], loads, strict=True):
         for spec in report.specs:
             times = _first_tokens(report.runs, spec.name, load, threads)
-            shares = [(n + 1) / len(times) for n in range(len(times))]
-            axis.step(times, shares, where="post", label=spec.name, color=_COLOURS.get(spec.name))
+            shares = [n / len(times) for n in range(len(times) + 1)] if times else [0.0]
+            axis.step(
+                [0.0, *times], shares, where="post", label=spec.name, color=_COLOURS.get(spec.name)
+            )
         axis.set(title=f"load {load}, threads {threads}", xlabel="time to first token, s")
         axis.set(ylim=(0, 1.02), xlim=(0, None))
     axes[0][0].set_ylabel("share of questions")
@@ -89,8 +91,9 @@ def _draw_ratios(report: Report, threads: int) -> Any:
             for at, load in enumerate(report.plan.loads)
         ]
         known = [(at + (number - 1.5) * width, value) for at, value in pairs if value is not None]
-        axis.bar([x for x, _ in known], [y for _, y in known], width, label=name)
+        axis.bar([x for x, _ in known], [y - 1 for _, y in known], width, bottom=1, label=name)
     axis.axhline(1.0, color="black", linewidth=0.8)
+    axis.set_yscale("log")  # twice as fast is as far from the line as half as fast
     axis.set_xticks(range(len(report.plan.loads)), [f"load {load}" for load in report.plan.loads])
     axis.set(ylabel="kit / peer", title=f"threads {threads}")
     axis.legend(fontsize="small")
