@@ -8,6 +8,7 @@ from __future__ import annotations
 
 MAX_STEP_TOKENS = 512
 MIN_STEP_TOKENS = 32
+STEP_GRAIN = 32  # a budget is a multiple of this, so that it settles
 GUESSED_ANSWER_TOKENS = 128  # until answers have ended
 _NEW = 0.3  # weight of the newest observation
 
@@ -15,26 +16,35 @@ _NEW = 0.3  # weight of the newest observation
 class Pace:
     """Prompt tokens per second, seconds per decoding step, tokens per answer: moving averages."""
 
-    def __init__(self, *, busy_s: float = 0.25, idle_s: float = 1.0) -> None:
-        """A step should last `busy_s` while somebody's answer streams, else up to `idle_s`."""
+    def __init__(self, *, busy_s: float = 0.5, idle_s: float = 2.0) -> None:
+        """A step should last `busy_s` while somebody's answer streams, else up to `idle_s`.
+
+        Larger steps read faster: llama.cpp's products gain from it, and every step carries a token
+        of every answer along.
+        """
         self._busy_s, self._idle_s = busy_s, idle_s
         self._prompt_tok_per_s: float | None = None
         self._decode_step_s: float | None = None
         self._answer_tokens = float(GUESSED_ANSWER_TOKENS)
 
     def prompt_budget(self, *, is_streaming: bool) -> int:
-        """Prompt tokens for the next step, a power of two so that it settles."""
+        """Prompt tokens for the next step."""
         if self._prompt_tok_per_s is None:
             return MIN_STEP_TOKENS * 4
         wanted = self._prompt_tok_per_s * (self._busy_s if is_streaming else self._idle_s)
-        return min(MAX_STEP_TOKENS, max(MIN_STEP_TOKENS, 1 << max(0, int(wanted).bit_length() - 1)))
+        return min(MAX_STEP_TOKENS, max(MIN_STEP_TOKENS, int(wanted) // STEP_GRAIN * STEP_GRAIN))
 
     def observe_step(self, num_prompt_tokens: int, num_decoded: int, seconds: float) -> None:
-        """Learn from a finished step; a step that mixes both tells the prompt speed."""
+        """Learn from a finished step; `num_decoded` answers got a token in it.
+
+        Of a step that does both, what answers take alone is not the prompts' time: counted in, it
+        would make prompts seem slow, their pieces small, and the share of the answers larger still.
+        """
         if seconds <= 0:
             return
         if num_prompt_tokens >= MIN_STEP_TOKENS:
-            speed = num_prompt_tokens / seconds
+            beside_s = (self._decode_step_s or 0.0) if num_decoded else 0.0
+            speed = num_prompt_tokens / max(seconds - beside_s, seconds / 2)
             self._prompt_tok_per_s = _average(self._prompt_tok_per_s, speed)
         elif num_prompt_tokens == 0 and num_decoded:
             self._decode_step_s = _average(self._decode_step_s, seconds)

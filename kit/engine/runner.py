@@ -251,9 +251,10 @@ class Runner:
     def _count(self, step: Step, num_sampled: int, started: float) -> None:
         now = time.monotonic()
         seconds, counters, pace = now - started, self.counters, self._scheduler.pace
-        num_decoding = len(step.advances) if not step.num_prompt_tokens else 0
+        num_decoding = sum(advance.is_decoding for advance in step.advances)
         pace.observe_step(step.num_prompt_tokens, num_decoding, seconds)
-        self._scheduler.drafter.observe_step(num_decoding, num_sampled, seconds)
+        if not step.num_prompt_tokens:
+            self._scheduler.drafter.observe_step(num_decoding, num_sampled, seconds)
         counters.steps += 1
         counters.busy_s += seconds
         counters.prompt_tokens += step.num_prompt_tokens

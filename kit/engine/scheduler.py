@@ -43,6 +43,7 @@ class Advance:
     num_tokens: int
     is_output: bool
     draft: tuple[int, ...] = ()
+    is_decoding: bool = False
 
     @property
     def output_rows(self) -> range:
@@ -213,7 +214,8 @@ def _step(advances: list[tuple[Sequence, int, tuple[int, ...]]], *, num_prompt_t
     for sequence, count, draft in advances:
         start, end = sequence.num_computed, sequence.num_computed + count
         is_output = end == len(sequence.tokens)
-        made.append(Advance(sequence, len(rows), count, is_output, draft))
+        is_decoding = sequence.is_decoding
+        made.append(Advance(sequence, len(rows), count, is_output, draft, is_decoding))
         slot, last = sequence.row_slot, end - 1
         for at, token in enumerate([*sequence.tokens[start:end], *draft], start=start):
             rows.append(Row(token, at, slot, is_output and at >= last))

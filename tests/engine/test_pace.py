@@ -17,8 +17,20 @@ def test_the_budget_follows_the_machine() -> None:
     """A slow machine reads prompts in small pieces while others stream, a fast one in large."""
     slow, fast = learned(1.0), learned(0.01)
     assert slow.prompt_budget(is_streaming=True) == MIN_STEP_TOKENS
-    assert slow.prompt_budget(is_streaming=False) == 64
+    assert slow.prompt_budget(is_streaming=False) == 128
     assert fast.prompt_budget(is_streaming=True) == MAX_STEP_TOKENS
+
+
+def test_answers_do_not_make_prompts_seem_slow() -> None:
+    """Beside seven answers that take half of every step, the pieces of a prompt stay as large."""
+    alone, beside = Pace(), Pace()
+    for _ in range(20):
+        beside.observe_step(0, 7, seconds=0.1)
+    for _ in range(50):
+        num_alone, num_beside = (pace.prompt_budget(is_streaming=True) for pace in (alone, beside))
+        alone.observe_step(num_alone, 0, seconds=num_alone / 400)
+        beside.observe_step(num_beside, 7, seconds=num_beside / 400 + 0.1)
+    assert beside.prompt_budget(is_streaming=True) == alone.prompt_budget(is_streaming=True) == 192
 
 
 def test_waiting_times_add_up() -> None:
