@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
@@ -22,6 +23,7 @@ from kit.files import make_private_folder
 Row = tuple[Any, ...]
 Connection = apsw.Connection  # for those who write within `Database.write`
 BUSY_TIMEOUT_MS = 30_000
+WAL_RETRY_S = 0.02
 OLDEST_SAFE_SQLITE = (3, 51, 3)
 
 
@@ -77,8 +79,8 @@ class Database:
             with _explain_sqlite(self.path):
                 connection = apsw.Connection(str(self.path))
                 connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+                _enter_wal(connection)
                 for pragma in (
-                    "journal_mode = WAL",
                     "synchronous = FULL",
                     "foreign_keys = ON",
                     "secure_delete = ON",  # a removed document leaves no readable bytes behind
@@ -107,6 +109,21 @@ class Database:
                 f"(schema {version}, this kit knows {len(scripts)})",
                 hint="start the newer kit, or use another folder: --home /path",
             )
+
+
+def _enter_wal(connection: apsw.Connection) -> None:
+    """The file is in WAL mode. SQLite does not wait by itself where several switch a new file over
+    at the same moment: all but one are told it is locked, whatever their timeout."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except apsw.BusyError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(WAL_RETRY_S)
+        else:
+            return
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from kit.cli.app import BUG_EXIT_CODE, run
 from kit.errors import DiskFull, KitError, Problem
 from tests.cli.conftest import RunKit
 
+TYPER = "import typer, typer.rich_utils, rich.markdown"
 COMMANDS = ("up", "serve", "engine", "ask", "chat", "status", "doctor", "config", "docs", "model")
 
 
@@ -27,24 +29,23 @@ def test_help_names_every_command(run_kit: RunKit) -> None:
     assert all(name in result.out for name in COMMANDS)
 
 
+def processor_s(*command: str) -> float:
+    """Seconds of processor time that a Python takes, its start included."""
+    before = os.times()
+    subprocess.run([sys.executable, *command], check=True, stdout=subprocess.DEVNULL)
+    after = os.times()
+    user_s = after.children_user - before.children_user
+    return user_s + after.children_system - before.children_system
+
+
 def test_help_is_quick() -> None:
-    """`kit --help` answers in under 0.3 s of processor time, start of Python included."""
-    times = []
-    for _ in range(20):  # the least of several: a busy machine makes one slow, never one quick
-        before = os.times()
-        subprocess.run(
-            [sys.executable, "-m", "kit", "--help"], check=True, stdout=subprocess.DEVNULL
-        )
-        after = os.times()
-        times.append(
-            after.children_user
-            - before.children_user
-            + after.children_system
-            - before.children_system
-        )
-        if times[-1] < 0.3:
-            break
-    assert min(times) < 0.3
+    """`kit --help` costs little more than the library that draws it, which every command needs.
+
+    Compared in turn, so that a busy machine slows both. On an idle one it takes 0.2 to 0.3 s.
+    """
+    pairs = [(processor_s("-m", "kit", "--help"), processor_s("-c", TYPER)) for _ in range(5)]
+    ours, theirs = (statistics.median(times) for times in zip(*pairs, strict=True))
+    assert ours < 2 * theirs
 
 
 @pytest.mark.parametrize(
