@@ -80,6 +80,10 @@ class FairQueue:
         served = self._served.get(person, 0.0)
         self._served[person] = served + num_read + OUTPUT_WEIGHT * num_written
 
+    def everyone(self) -> list[Sequence]:
+        """All that wait, in no order that means anything."""
+        return [sequence for line in self._lines.values() for sequence in line]
+
     def __iter__(self) -> Iterator[Sequence]:
         """All that wait, in the order in which they would be served if nobody else came."""
         served = {name: self._served[name] for name in self._lines}

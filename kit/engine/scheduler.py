@@ -116,7 +116,7 @@ class Scheduler:
         )
 
     def _drop_unwanted(self, now: float) -> None:
-        for sequence in [*self.waiting, *self.running]:
+        for sequence in [*self.waiting.everyone(), *self.running]:
             is_late = sequence.deadline is not None and now >= sequence.deadline
             if not (sequence.is_cancelled or is_late):
                 continue
@@ -172,10 +172,11 @@ class Scheduler:
             self._release(advance.sequence)
 
     def fail_all(self, error: KitError) -> None:
-        for sequence in [*self.waiting, *self.running]:
+        for sequence in self.waiting.everyone():
             sequence.end("error", error)
-        for sequence in list(self.waiting):
             self.waiting.remove(sequence)
+        for sequence in self.running:
+            sequence.end("error", error)
 
     def _release(self, sequence: Sequence) -> None:
         if sequence.slot is not None:
@@ -196,7 +197,7 @@ class Scheduler:
 
     def wait_s(self) -> float:
         """About how long whoever came now would wait."""
-        every = [*self.running, *self.waiting]
+        every = [*self.running, *self.waiting.everyone()]
         num_tokens = sum(sequence.num_to_read for sequence in every)
         return self.pace.seconds(num_tokens, len(every), len(self.prefixes.slots))
 
