@@ -7,6 +7,7 @@ read, and how long whoever waits will have to wait.
 from __future__ import annotations
 
 MAX_STEP_TOKENS = 512
+MAX_BUSY_TOKENS = 256  # beside answers, so that the reader of one sees it go on
 MIN_STEP_TOKENS = 32
 STEP_GRAIN = 32  # a budget is a multiple of this, so that it settles
 GUESSED_ANSWER_TOKENS = 128  # until answers have ended
@@ -16,7 +17,7 @@ _NEW = 0.3  # weight of the newest observation
 class Pace:
     """Prompt tokens per second, seconds per decoding step, tokens per answer: moving averages."""
 
-    def __init__(self, *, busy_s: float = 0.5, idle_s: float = 2.0) -> None:
+    def __init__(self, *, busy_s: float = 0.6, idle_s: float = 2.0) -> None:
         """A step should last `busy_s` while somebody's answer streams, else up to `idle_s`.
 
         Larger steps read faster: llama.cpp's products gain from it, and every step carries a token
@@ -32,7 +33,8 @@ class Pace:
         if self._prompt_tok_per_s is None:
             return MIN_STEP_TOKENS * 4
         wanted = self._prompt_tok_per_s * (self._busy_s if is_streaming else self._idle_s)
-        return min(MAX_STEP_TOKENS, max(MIN_STEP_TOKENS, int(wanted) // STEP_GRAIN * STEP_GRAIN))
+        most = MAX_BUSY_TOKENS if is_streaming else MAX_STEP_TOKENS
+        return min(most, max(MIN_STEP_TOKENS, int(wanted) // STEP_GRAIN * STEP_GRAIN))
 
     def observe_step(self, num_prompt_tokens: int, num_decoded: int, seconds: float) -> None:
         """Learn from a finished step; `num_decoded` answers got a token in it.

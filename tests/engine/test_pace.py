@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kit.engine.pace import MAX_STEP_TOKENS, MIN_STEP_TOKENS, Pace
+from kit.engine.pace import MAX_BUSY_TOKENS, MIN_STEP_TOKENS, Pace
 
 
 def learned(seconds_per_64: float) -> Pace:
@@ -18,7 +18,7 @@ def test_the_budget_follows_the_machine() -> None:
     slow, fast = learned(1.0), learned(0.01)
     assert slow.prompt_budget(is_streaming=True) == MIN_STEP_TOKENS
     assert slow.prompt_budget(is_streaming=False) == 128
-    assert fast.prompt_budget(is_streaming=True) == MAX_STEP_TOKENS
+    assert fast.prompt_budget(is_streaming=True) == MAX_BUSY_TOKENS
 
 
 def test_answers_do_not_make_prompts_seem_slow() -> None:
@@ -30,7 +30,7 @@ def test_answers_do_not_make_prompts_seem_slow() -> None:
         num_alone, num_beside = (pace.prompt_budget(is_streaming=True) for pace in (alone, beside))
         alone.observe_step(num_alone, 0, seconds=num_alone / 400)
         beside.observe_step(num_beside, 7, seconds=num_beside / 400 + 0.1)
-    assert beside.prompt_budget(is_streaming=True) == alone.prompt_budget(is_streaming=True) == 192
+    assert beside.prompt_budget(is_streaming=True) == alone.prompt_budget(is_streaming=True) == 224
 
 
 def test_waiting_times_add_up() -> None:
