@@ -35,7 +35,7 @@ class Trial:
     faster is used for all but TRIAL_STEPS of every REST_STEPS steps."""
 
     def __init__(self) -> None:
-        self.is_drafting = True
+        self.is_drafting = False
         self._tok_per_s: dict[bool, float] = {}
         self._num_steps = 0
 
@@ -47,15 +47,24 @@ class Trial:
         if self._num_steps % TRIAL_STEPS == 0:
             self.is_drafting = self._next_way()
 
+    @property
+    def is_gain(self) -> bool:
+        """Whether both ways were tried and drafting was the faster."""
+        known = self._tok_per_s
+        return len(known) == 2 and known[True] > MIN_GAIN * known[False]
+
     def _next_way(self) -> bool:
         if len(self._tok_per_s) < 2:
             return not self.is_drafting
-        is_faster = self._tok_per_s[True] > MIN_GAIN * self._tok_per_s[False]
-        return not is_faster if self._num_steps % REST_STEPS == 0 else is_faster
+        return not self.is_gain if self._num_steps % REST_STEPS == 0 else self.is_gain
 
 
 class Drafter:
-    """Proposes drafts while they pay, judged apart for every number of running answers."""
+    """Proposes drafts while they pay, judged apart for every number of running answers.
+
+    Guesses of unequal length cost llama.cpp a pass each, so what does not pay for some answers is
+    not even tried for more of them.
+    """
 
     def __init__(self, max_tokens: int = MAX_DRAFT) -> None:
         """`max_tokens` 0 = never; for models that cannot take back what they computed."""
@@ -69,9 +78,18 @@ class Drafter:
         """A guess for each sequence that has one. Beside prompts the rows are better spent."""
         if not self._max_tokens or not decoding or num_reading:
             return {}
-        if not self._trials.setdefault(len(decoding), Trial()).is_drafting:
+        trial = self._trial(len(decoding))
+        if trial is None or not trial.is_drafting:
             return {}
         return {sequence: draft for sequence in decoding if (draft := self._draft(sequence))}
+
+    def _trial(self, num_decoding: int) -> Trial | None:
+        """The trial for so many answers, None as long as drafting does not pay for one fewer."""
+        if num_decoding > 1:
+            fewer = self._trials.get(num_decoding - 1)
+            if fewer is None or not fewer.is_gain:
+                return None
+        return self._trials.setdefault(num_decoding, Trial())
 
     def _draft(self, sequence: Sequence) -> tuple[int, ...]:
         room = sequence.max_tokens - sequence.num_generated - 1
@@ -84,4 +102,6 @@ class Drafter:
     def observe_step(self, num_decoding: int, num_tokens: int, seconds: float) -> None:
         """Learn from a step without prompts, in which `num_decoding` answers got `num_tokens`."""
         if self._max_tokens and num_decoding and seconds > 0:
-            self._trials.setdefault(num_decoding, Trial()).observe(num_tokens, seconds)
+            trial = self._trial(num_decoding)
+            if trial is not None:
+                trial.observe(num_tokens, seconds)

@@ -1,8 +1,8 @@
 """Which tokens are computed next: continuous batching over a fixed number of slots.
 
 Knows sequences, whose turn it is and budgets; no model and no threads. Keeps three invariants:
-every decoding sequence advances in every step, so does the prompt that came first, and no prefix is
-computed while another sequence is computing it.
+every decoding sequence advances in every step, the prompt that came first in every step that reads
+(nine tenths of the time at least), and no prefix is computed while another sequence computes it.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Scheduler:
         decoding = [sequence for sequence in self.running if sequence.is_decoding]
         reading = [sequence for sequence in self.running if not sequence.is_decoding]
         reading.sort(key=lambda sequence: sequence.arrival)
-        budget = max_prompt_tokens or self.pace.prompt_budget(is_streaming=bool(decoding))
+        budget = max_prompt_tokens or self._prompt_budget(is_streaming=bool(decoding))
         counts = split_budget([s.next_stop - s.num_computed for s in reading], budget)
         drafts = self.drafter.propose(decoding, num_reading=len(reading))
         return _step(
@@ -114,6 +114,11 @@ class Scheduler:
             + [(s, count, ()) for s, count in zip(reading, counts, strict=True) if count],
             num_prompt_tokens=sum(counts),
         )
+
+    def _prompt_budget(self, *, is_streaming: bool) -> int:
+        if is_streaming and self.pace.is_writing_due:
+            return 0
+        return self.pace.prompt_budget(is_streaming=is_streaming)
 
     def _drop_unwanted(self, now: float) -> None:
         for sequence in [*self.waiting.everyone(), *self.running]:
@@ -226,16 +231,23 @@ def _step(advances: list[tuple[Sequence, int, tuple[int, ...]]], *, num_prompt_t
 def split_budget(needs: Seq[int], budget: int) -> list[int]:
     """Tokens for each reading sequence; `needs` are what they lack, oldest first.
 
-    Half goes to the oldest, so nobody starves; the rest to those nearest their first word, so a
-    short question passes a long one and equal ones are answered one after the other, not all late.
-    Their sum is min(budget, sum(needs)).
+    Half goes to the oldest, so nobody starves; the rest to those who need less than half as much,
+    least first, so a short question passes a long one. What they leave is for the others in turn:
+    equal prompts are answered one after the other, not all late.
+    The sum is min(budget, sum(needs)).
     """
     shares = [0] * len(needs)
     if needs:
         shares[0] = min(needs[0], -(-budget // 2))
     left = budget - sum(shares)
-    for at in sorted(range(len(needs)), key=lambda i: needs[i] - shares[i]):
+    for at in sorted(range(len(needs)), key=lambda i: _turn(needs, i)):
         extra = min(needs[at] - shares[at], left)
         shares[at] += extra
         left -= extra
     return shares
+
+
+def _turn(needs: Seq[int], at: int) -> tuple[bool, int]:
+    """Sorts the short before the rest, those by their need and these by their age."""
+    is_short = 2 * needs[at] < needs[0]
+    return (False, needs[at]) if is_short else (True, at)

@@ -104,6 +104,7 @@ FIGURES: tuple[Figure, ...] = (
     Figure("later_ttft_p95_s", "s", "the same of later turns, 95th percentile", _later_ttft(0.95)),
     Figure("decode_tok_per_s", "tok/s", "tokens per second of one answer, median", _decode),
     Figure("gap_p95_ms", "ms", "between two pieces of an answer, 95th percentile", _gap(0.95), 0),
+    Figure("gap_max_ms", "ms", "the longest pause within an answer", _gap(1.0), 0),
     Figure("wall_s", "s", "from the first question to the last answer", lambda run: run.wall_s),
     Figure("num_finished", "", "questions answered", _count("finished"), 0),
     Figure("num_refused", "", "questions refused", _count("refused"), 0),

@@ -6,7 +6,7 @@ from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field
 from typing import Any
 
-from kit.engine.draft import Drafter
+from kit.engine.draft import TRIAL_STEPS, Drafter
 from kit.engine.fairness import FairQueue
 from kit.engine.prefix import PrefixCache
 from kit.engine.scheduler import Advance, Row, Scheduler, Step
@@ -104,6 +104,10 @@ class Rig:
             self.decoder, num_slots=self.num_slots, max_saved_bytes=self.max_saved_bytes
         )
         self.drafter = Drafter(self.max_draft)
+        for number in range(1, self.num_slots + 1):  # it has seen that drafting pays
+            for num_tokens in (1, 2):
+                for _ in range(TRIAL_STEPS):
+                    self.drafter.observe_step(number, num_tokens, 1.0)
         self.scheduler = Scheduler(
             self.prefixes,
             FairQueue(self.max_waiting),

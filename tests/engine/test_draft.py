@@ -56,10 +56,38 @@ def test_a_machine_that_changes_is_noticed() -> None:
     assert sum(did[-REST_STEPS:]) <= 3 * TRIAL_STEPS
 
 
+def drafter(num_decoding: int, drafted_tok_per_s: float, max_tokens: int = 8) -> Drafter:
+    """One that has seen what drafting gives for up to so many answers; leaving it gives 1."""
+    made = Drafter(max_tokens)
+    sequences = [Sequence([*range(6), *range(3)], 3, lambda _event: None) for _ in range(3)]
+    for number in range(1, num_decoding + 1):
+        for _ in range(3 * TRIAL_STEPS):
+            is_drafted = bool(made.propose(sequences[:number], num_reading=0))
+            made.observe_step(number, 1, 1 / drafted_tok_per_s if is_drafted else 1.0)
+    return made
+
+
 def test_nothing_is_guessed_beside_prompts_or_past_the_limit() -> None:
     """Rows go to prompts first; a guess never passes max_tokens; 0 switches it off."""
     tokens = [1, 2, 3, 4, 5, 6, 1, 2, 3]
     sequence = Sequence(tokens, 3, lambda _event: None)
-    assert Drafter().propose([sequence], num_reading=0) == {sequence: (4, 5)}
-    assert Drafter().propose([sequence], num_reading=1) == {}
-    assert Drafter(max_tokens=0).propose([sequence], num_reading=0) == {}
+    pays = drafter(1, 2.0)
+    assert pays.propose([sequence], num_reading=0) == {sequence: (4, 5)}
+    assert pays.propose([sequence], num_reading=1) == {}
+    assert drafter(1, 2.0, max_tokens=0).propose([sequence], num_reading=0) == {}
+
+
+def test_more_answers_are_guessed_only_where_it_paid_for_fewer() -> None:
+    """Two answers are not tried before one was, nor after it did not pay for one."""
+    pair = [Sequence([*range(6), *range(3)], 3, lambda _event: None) for _ in range(2)]
+
+    def tries(made: Drafter) -> bool:
+        tried = False
+        for _ in range(3 * TRIAL_STEPS):
+            tried |= bool(made.propose(pair, num_reading=0))
+            made.observe_step(2, 1, 1.0)
+        return tried
+
+    assert not tries(Drafter())
+    assert not tries(drafter(1, 0.5))
+    assert tries(drafter(1, 2.0))

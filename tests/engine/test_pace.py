@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kit.engine.pace import MAX_BUSY_TOKENS, MIN_STEP_TOKENS, Pace
+from kit.engine.pace import MAX_STEP_TOKENS, WRITING_SHARE, Pace
 
 
 def learned(seconds_per_64: float) -> Pace:
@@ -16,9 +16,9 @@ def learned(seconds_per_64: float) -> Pace:
 def test_the_budget_follows_the_machine() -> None:
     """A slow machine reads prompts in small pieces while others stream, a fast one in large."""
     slow, fast = learned(1.0), learned(0.01)
-    assert slow.prompt_budget(is_streaming=True) == MIN_STEP_TOKENS
+    assert slow.prompt_budget(is_streaming=True) == 64
     assert slow.prompt_budget(is_streaming=False) == 128
-    assert fast.prompt_budget(is_streaming=True) == MAX_BUSY_TOKENS
+    assert fast.prompt_budget(is_streaming=True) == MAX_STEP_TOKENS
 
 
 def test_answers_do_not_make_prompts_seem_slow() -> None:
@@ -28,9 +28,9 @@ def test_answers_do_not_make_prompts_seem_slow() -> None:
         beside.observe_step(0, 7, seconds=0.1)
     for _ in range(50):
         num_alone, num_beside = (pace.prompt_budget(is_streaming=True) for pace in (alone, beside))
-        alone.observe_step(num_alone, 0, seconds=num_alone / 400)
-        beside.observe_step(num_beside, 7, seconds=num_beside / 400 + 0.1)
-    assert beside.prompt_budget(is_streaming=True) == alone.prompt_budget(is_streaming=True) == 224
+        alone.observe_step(num_alone, 0, seconds=num_alone / 410)
+        beside.observe_step(num_beside, 7, seconds=num_beside / 410 + 0.1)
+    assert beside.prompt_budget(is_streaming=True) == alone.prompt_budget(is_streaming=True) == 480
 
 
 def test_waiting_times_add_up() -> None:
@@ -50,3 +50,26 @@ def test_a_step_that_tells_nothing_changes_nothing() -> None:
     pace.observe_step(3, 2, 5.0)
     pace.observe_step(64, 0, 0.0)
     assert pace.seconds(1000, 4, 4) == before
+
+
+def test_answers_get_their_share_beside_prompts() -> None:
+    """While a prompt is read in steps of a second, a tenth of it goes to steps that only write."""
+    pace = Pace()
+    reading_s = writing_s = 0.0
+    for _ in range(200):
+        if pace.is_writing_due:
+            pace.observe_step(0, 3, 0.04)
+            writing_s += 0.04
+        else:
+            pace.observe_step(400, 3, 1.0)
+            reading_s += 1.0
+    assert 0.8 * WRITING_SHARE < writing_s / reading_s <= WRITING_SHARE
+
+
+def test_nobody_writes_where_nobody_streams() -> None:
+    """What was owed to answers is not owed once they are over."""
+    pace = Pace()
+    pace.observe_step(400, 3, 1.0)
+    assert pace.is_writing_due
+    pace.observe_step(400, 0, 1.0)
+    assert not pace.is_writing_due
