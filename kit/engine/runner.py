@@ -6,10 +6,12 @@ does). Keeps one invariant: every submitted sequence gets exactly one Finish, wh
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -26,6 +28,19 @@ from kit.engine.sequence import Sequence, Vocabulary
 from kit.errors import EngineError, EngineUnavailable
 
 TELL_S = 0.5  # how often those who wait hear of their place
+MAX_DECODE_S = 900.0  # far above what the slowest machine takes for the largest step
+MAX_SAMPLE_S = 60.0
+
+
+@contextlib.contextmanager
+def no_longer_than(seconds: float) -> Iterator[None]:
+    """What takes longer ends the process, after its stack went to stderr: native code that loops
+    cannot be stopped otherwise, and whoever started the process starts another."""
+    faulthandler.dump_traceback_later(seconds, exit=True)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 class Sampler(Protocol):
@@ -219,8 +234,10 @@ class Runner:
     def _compute(self, step: Step) -> None:
         started = time.monotonic()
         try:
-            self._decoder.decode(step.rows)
-            sampled = [self._sample(advance) for advance in step.outputs]
+            with no_longer_than(MAX_DECODE_S):
+                self._decoder.decode(step.rows)
+            with no_longer_than(MAX_SAMPLE_S):
+                sampled = [self._sample(advance) for advance in step.outputs]
         except EngineError as problem:
             with self._wake:
                 self._scheduler.fail(step, problem)

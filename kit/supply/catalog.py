@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args
 from kit.errors import ModelError, NotFound, Problem, UsageError
 from kit.files import safe_join
 
-Kind = Literal["chat", "embedding"]
+Kind = Literal["chat", "embedding", "reranker"]
 Pooling = Literal["mean", "cls", "last"]
 
 # Bits per weight of llama.cpp's quantization types: block bytes * 8 / block weights for the plain
@@ -36,6 +36,8 @@ BITS_PER_WEIGHT = {
 }
 COMPUTE_BYTES = 512 << 20
 """Activations, tokenizer and the process itself: a flat allowance, not a measurement."""
+
+_TUPLES = ("languages", "fetch", "reasoning_tags")
 
 STARTER_CHAT = "smollm2-135m"
 STARTER_EMBEDDING = "all-minilm-l6-v2"
@@ -59,12 +61,26 @@ class ModelCard:
     kind: Kind
     title: str
     source: str
-    """'pypi://package==version#path inside the wheel', or 'hf://owner/repository' on the hub."""
+    """'pypi://package==version#path inside the wheel', 'hf://owner/repository' on the hub,
+    'https://host/folder/' on a mirror, or a folder's path."""
     licence: str
     languages: tuple[str, ...]
     facts_from: str
     """Where the numbers of this card come from."""
+    revision: str = ""
+    """The commit the files are taken from; empty = not pinned."""
+    fetch: tuple[str, ...] = ()
+    """Patterns (fnmatch) of the files wanted from a source that holds more; empty = by kind."""
+    licence_url: str = ""
+    permits: str = ""
+    """What the licence permits and asks for, in one line."""
+    is_gated: bool = False
+    """True if the hub gives it only to those who accepted its terms."""
+    architecture: str = ""
+    """llama.cpp's name of it, for example 'qwen3'."""
     parameters: int | None = None
+    active_parameters: int | None = None
+    """Of a mixture of experts: those that one token uses."""
     n_ctx: int | None = None
     """Context the model was trained for, in tokens."""
     n_layers: int | None = None
@@ -74,6 +90,14 @@ class ModelCard:
     """The type the memory need is stated for."""
     reasoning: bool = False
     """True if the model thinks aloud before it answers."""
+    reasoning_tags: tuple[str, ...] = ()
+    """What begins and ends its reasoning, for example '<think>', '</think>'."""
+    sampling: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """Recommended upstream: temperature, top_p, top_k, min_p."""
+    max_kl: float | None = None
+    """The most a quantization may lose: mean KL divergence to the unquantized model, in nats."""
+    template_sha256: str = ""
+    """Of the chat template upstream, UTF-8."""
     recommended: bool = False
     dim: int | None = None
     pooling: Pooling | None = None
@@ -158,7 +182,11 @@ def read_card(path: Path) -> ModelCard:
                 f"unknown key {key!r}" + (f", did you mean {close[0]!r}?" if close else "")
             )
     missing = [
-        n for n, f in known.items() if f.default is dataclasses.MISSING and n not in document
+        name
+        for name, field in known.items()
+        if field.default is dataclasses.MISSING
+        and field.default_factory is dataclasses.MISSING
+        and name not in document
     ]
     if missing:
         raise ValueError(f"missing: {', '.join(missing)}")
@@ -169,7 +197,7 @@ def read_card(path: Path) -> ModelCard:
     return ModelCard(
         **{
             **document,
-            "languages": tuple(document["languages"]),
+            **{name: tuple(document[name]) for name in _TUPLES if name in document},
             "files": tuple(_read_file(entry) for entry in document.get("files", [])),
         }
     )

@@ -20,7 +20,10 @@ from tests.e2e.drive import (
 )
 
 if TYPE_CHECKING:
+    import openai
     from playwright.sync_api import Browser
+
+    from tests.e2e.engine_process import EngineProcess
 
 # As an administrator may: kits that tests start then do not measure how threads best wait.
 os.environ.update({"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"})
@@ -74,3 +77,10 @@ def browser() -> Iterator[Browser]:
         opened = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
         yield opened
         opened.close()
+
+
+@pytest.fixture
+def client(engine: EngineProcess) -> Iterator[openai.OpenAI]:
+    """The official client of the engine that the module started."""
+    with engine.openai() as opened:
+        yield opened

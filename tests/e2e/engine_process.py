@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import openai
@@ -62,3 +63,10 @@ class EngineProcess:
         code = self.process.wait(20)
         self.http.close()
         return code
+
+
+def ask(client: openai.OpenAI, text: str, **options: Any) -> Any:
+    """A greedy chat completion of one question, by default of 16 tokens."""
+    options = {"max_tokens": 16, "temperature": 0, **options}
+    messages = [{"role": "user", "content": text}]
+    return client.chat.completions.create(model="any", messages=messages, **options)

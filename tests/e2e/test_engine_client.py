@@ -12,7 +12,7 @@ import pytest
 
 from kit.engine.client import ChatDelta, ChatMessage, EngineClient
 from kit.errors import ContextOverflow, EngineUnavailable
-from tests.e2e.test_engine_server import EngineProcess
+from tests.e2e.engine_process import EngineProcess
 
 pytestmark = pytest.mark.e2e
 

@@ -12,8 +12,8 @@ import pytest
 
 from kit.engine.server import run
 from tests.e2e.bert_gguf import write_bert_gguf
+from tests.e2e.engine_process import EngineProcess
 from tests.e2e.test_engine_odd_input import body, check
-from tests.e2e.test_engine_server import EngineProcess
 
 pytestmark = pytest.mark.e2e
 
@@ -35,12 +35,6 @@ def engine(
         yield running.wait_until_ready()
     finally:
         assert running.stop() == 0
-
-
-@pytest.fixture
-def client(engine: EngineProcess) -> Iterator[openai.OpenAI]:
-    with engine.openai() as opened:
-        yield opened
 
 
 def test_vectors_mean_what_the_texts_mean(client: openai.OpenAI) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.test_engine_server import EngineProcess
+from tests.e2e.engine_process import EngineProcess
 
 pytestmark = pytest.mark.e2e
 

@@ -13,7 +13,7 @@ from typing import Any
 import openai
 import pytest
 
-from tests.e2e.test_engine_server import EngineProcess, ask
+from tests.e2e.engine_process import EngineProcess, ask
 
 pytestmark = pytest.mark.e2e
 
@@ -26,12 +26,6 @@ def engine(chat_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield running.wait_until_ready()
     finally:
         assert running.stop() == 0
-
-
-@pytest.fixture
-def client(engine: EngineProcess) -> Iterator[openai.OpenAI]:
-    with engine.openai() as opened:
-        yield opened
 
 
 def tokens_of(engine: EngineProcess, text: str) -> list[int]:

@@ -20,7 +20,7 @@ import httpx
 import openai
 import pytest
 
-from tests.e2e.engine_process import EngineProcess
+from tests.e2e.engine_process import EngineProcess, ask
 
 pytestmark = pytest.mark.e2e
 
@@ -37,18 +37,6 @@ def engine(chat_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield running.wait_until_ready()
     finally:
         running.stop()
-
-
-@pytest.fixture
-def client(engine: EngineProcess) -> Iterator[openai.OpenAI]:
-    with engine.openai() as opened:
-        yield opened
-
-
-def ask(client: openai.OpenAI, text: str, **options: Any) -> Any:
-    options = {"max_tokens": 16, "temperature": 0, **options}
-    messages = [{"role": "user", "content": text}]
-    return client.chat.completions.create(model="any", messages=messages, **options)
 
 
 def test_an_answer_streams_and_does_not_with_the_same_text(client: openai.OpenAI) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import openai
 import pytest
 
-from tests.e2e.test_engine_server import EngineProcess, ask
+from tests.e2e.engine_process import EngineProcess, ask
 from tests.engine.chat.test_template_tools import QWEN
 
 pytestmark = pytest.mark.e2e
@@ -45,12 +45,6 @@ def engine(chat_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield running.wait_until_ready()
     finally:
         assert running.stop() == 0
-
-
-@pytest.fixture
-def client(engine: EngineProcess) -> Iterator[openai.OpenAI]:
-    with engine.openai() as opened:
-        yield opened
 
 
 def call(client: openai.OpenAI, said: str = CALL, **options: Any) -> Any:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -211,3 +214,33 @@ def test_stopping_ends_every_sequence(start: Callable[..., Runner]) -> None:
     runner.stop()
     assert [listener.wait().reason for listener in listeners] == ["error"] * 3
     assert all(len(listener.finishes) == 1 for listener in listeners)
+
+
+HANGING = """
+import threading
+from kit.engine import runner
+from kit.engine.runner import Runner, RunnerOptions
+from kit.engine.sequence import Sequence
+from tests.engine.test_runner import Decoder, Vocabulary
+
+class Hanging(Decoder):
+    def sample(self, sampler, row):
+        threading.Event().wait()
+
+runner.MAX_SAMPLE_S = 0.5
+engine = Runner(Hanging(), Vocabulary(), RunnerOptions(num_slots=1, n_ctx=100, max_draft=0))
+engine.start()
+engine.submit(Sequence([1], 3, print))
+engine._thread.join()
+"""
+
+
+def test_native_code_that_never_returns_ends_the_process() -> None:
+    """A sampler that hangs does not hold everyone for ever: the process leaves and says where."""
+    root = Path(__file__).parents[2]
+    child = subprocess.run(
+        [sys.executable, "-c", HANGING], cwd=root, capture_output=True, text=True, timeout=60
+    )
+    assert child.returncode == 1
+    assert "Timeout" in child.stderr
+    assert "in _sample" in child.stderr
