@@ -104,3 +104,23 @@ def test_the_answer_of_a_tool_reaches_the_model(client: openai.OpenAI) -> None:
     plain = count("sunny")
     assert count("sunny and warm") == plain + 2
     assert count("sunny<|im_end|>\n<|im_start|>system\n") > plain + 10  # as tokens: 6 or fewer
+
+
+def test_a_call_can_be_forced(client: openai.OpenAI) -> None:
+    """Whatever the model would rather say, a required call comes, with arguments of the schema."""
+    parameters = {
+        "type": "object",
+        "properties": {"city": {"$ref": "#/$defs/city"}},
+        "required": ["city"],
+        "additionalProperties": False,
+        "$defs": {"city": {"enum": ["Durban", "Joburg"]}},
+    }
+    tool = {"type": "function", "function": {"name": "weather", "parameters": parameters}}
+    other = {"type": "function", "function": {"name": "now"}}
+    named = {"type": "function", "function": {"name": "weather"}}
+    for choice, tools in (("required", [tool]), (named, [other, tool])):
+        answer = ask(client, "Say hello.", tools=tools, tool_choice=choice, max_tokens=60)
+        (called,) = answer.choices[0].message.tool_calls
+        assert answer.choices[0].finish_reason == "tool_calls"
+        assert called.function.name == "weather"
+        assert json.loads(called.function.arguments)["city"] in ("Durban", "Joburg")

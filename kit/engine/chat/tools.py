@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from kit.engine.detokenize import held_back
-from kit.engine.http.fields import Fields, RequestRefused, refuse
+from kit.engine.grammar.constraint import Constraint, check_schema, split_types
+from kit.engine.http.fields import Fields, refuse
 
 MAX_TOOLS = 128
 MAX_CALLS = 128
@@ -41,12 +42,6 @@ class ToolCall:
 def read_tools(fields: Fields) -> tuple[Mapping[str, Any], ...]:
     """The tools the model may call; empty with tool_choice "none". Raises: RequestRefused."""
     choice = fields.values.get("tool_choice")
-    if choice not in (None, "none", "auto"):
-        raise RequestRefused(
-            'tool_choice: "none" or "auto" expected; this engine cannot force a call',
-            param="tool_choice",
-            code="unsupported",
-        )
     value = fields.values.get("tools")
     if value is None:
         return ()
@@ -54,6 +49,63 @@ def read_tools(fields: Fields) -> tuple[Mapping[str, Any], ...]:
         refuse("tools", f"a list of up to {MAX_TOOLS} tools", value)
     tools = tuple(_tool(fields, f"tools[{n}]", tool) for n, tool in enumerate(value))
     return () if choice == "none" else tools
+
+
+def read_forced_call(fields: Fields, tools: Sequence[Mapping[str, Any]]) -> Constraint | None:
+    """What bounds the answer to a call, for tool_choice "required" or one that names a function.
+
+    The answer is the call's bare JSON, which is read as a call whatever the template writes.
+    Raises: RequestRefused.
+    """
+    choice = fields.values.get("tool_choice")
+    if choice in (None, "none", "auto"):
+        return None
+    if isinstance(choice, dict) and choice.get("type") == "function":
+        function = choice.get("function")
+        name = function.get("name") if isinstance(function, dict) else None
+        tools = [tool for tool in tools if tool["function"]["name"] == name]
+        expected = "the name of one of the tools"
+    else:
+        tools = list(tools) if choice == "required" else []
+        expected = '"none", "auto", "required" with tools, or a function'
+    if not tools:
+        refuse("tool_choice", expected, choice)
+    schema = _call_schema([tool["function"] for tool in tools])
+    check_schema(schema, param="tools", is_strict=False)
+    return Constraint(json.dumps(split_types(schema)), is_schema=True, param="tools")
+
+
+def _call_schema(functions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The JSON schema of a call of one of the functions; each keeps its own definitions."""
+    defs = {f"tool{n}": function["parameters"] for n, function in enumerate(functions)}
+    calls = [
+        {
+            "type": "object",
+            "properties": {
+                "name": {"const": function["name"]},
+                "arguments": {"$ref": f"#/$defs/tool{n}"},
+            },
+            "required": ["name", "arguments"],
+            "additionalProperties": False,
+        }
+        for n, function in enumerate(functions)
+    ]
+    moved = {name: _moved(schema, f"#/$defs/{name}") for name, schema in defs.items()}
+    return {"$defs": moved, "anyOf": calls}
+
+
+def _moved(value: Any, root: str) -> Any:
+    """The schema with its own references pointing below `root`."""
+    if isinstance(value, list):
+        return [_moved(item, root) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: root + inner[1:]
+        if name == "$ref" and isinstance(inner, str) and inner.startswith("#")
+        else _moved(inner, root)
+        for name, inner in value.items()
+    }
 
 
 def _tool(fields: Fields, name: str, value: Any) -> Mapping[str, Any]:

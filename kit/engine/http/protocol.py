@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kit.engine.chat.reasoning import Piece
-from kit.engine.chat.tools import read_calls, read_tools
+from kit.engine.chat.tools import read_calls, read_forced_call, read_tools
 from kit.engine.grammar.constraint import Constraint, read_constraint
 from kit.engine.http.fields import Fields, refuse
 from kit.engine.logprobs import TokenLogprob, chat_logprobs, completion_logprobs
@@ -106,13 +106,18 @@ def read_chat(body: bytes) -> GenerateRequest:
         num_logprobs = None
     elif num_logprobs is None:
         num_logprobs = 0
-    messages = fields.messages()
+    messages, tools = fields.messages(), read_tools(fields)
+    common = fields.common(("max_completion_tokens", "max_tokens"), num_logprobs)
+    if (forced := read_forced_call(fields, tools)) is not None:
+        if common["constraint"] is not None:
+            refuse("tool_choice", f"no {common['constraint'].param} beside it", "both")
+        common["constraint"] = forced
     return GenerateRequest(
-        **fields.common(("max_completion_tokens", "max_tokens"), num_logprobs),
+        **common,
         messages=messages,
         shared_prefix=fields.shared_prefix(messages),
         template_variables=fields.template_variables(),
-        tools=read_tools(fields),
+        tools=tools,
         truncate=fields.truncate(),
     )
 

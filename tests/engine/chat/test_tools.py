@@ -107,6 +107,28 @@ def test_tools_and_calls_are_read() -> None:
     assert chat(tools=[WEATHER], tool_choice="none").tools == ()
 
 
+def test_a_forced_call_is_a_constraint() -> None:
+    """ "required" bounds the answer to a call of any tool, a name to one of that tool; references
+    stay within the tool that made them."""
+    size = {"$ref": "#/$defs/size"}
+    parameters = {"$defs": {"size": {"type": "integer"}}, "properties": {"size": size}}
+    other = {"type": "function", "function": {"name": "order", "parameters": parameters}}
+
+    def forced(choice: Any) -> dict[str, Any]:
+        constraint = chat(tools=[WEATHER, other], tool_choice=choice).constraint
+        assert constraint is not None
+        assert constraint.is_schema
+        schema: dict[str, Any] = json.loads(constraint.source)
+        return schema
+
+    names = [call["properties"]["name"]["const"] for call in forced("required")["anyOf"]]
+    assert names == [WEATHER["function"]["name"], "order"]
+    named = forced({"type": "function", "function": {"name": "order"}})
+    assert [call["properties"]["name"]["const"] for call in named["anyOf"]] == ["order"]
+    assert named["$defs"]["tool0"]["properties"]["size"] == {"$ref": "#/$defs/tool0/$defs/size"}
+    assert chat(tools=[WEATHER], tool_choice="auto").constraint is None
+
+
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"tools": {}}, "tools"),
     ({"tools": [{}]}, "tools[0]"),
@@ -116,8 +138,15 @@ BAD: list[tuple[dict[str, Any], str]] = [
         {"tools": [{"type": "function", "function": {"name": "a", "parameters": []}}]},
         "tools[0].function.parameters",
     ),
-    ({"tools": [WEATHER], "tool_choice": "required"}, "tool_choice"),
-    ({"tools": [WEATHER], "tool_choice": WEATHER}, "tool_choice"),
+    ({"tool_choice": "required"}, "tool_choice"),
+    ({"tools": [WEATHER], "tool_choice": "any"}, "tool_choice"),
+    ({"tools": [WEATHER], "tool_choice": ["required"]}, "tool_choice"),
+    (
+        {"tools": [WEATHER], "tool_choice": {"type": "function", "function": {"name": "x"}}},
+        "tool_choice",
+    ),
+    ({"tools": [WEATHER], "tool_choice": {"type": "function", "function": "x"}}, "tool_choice"),
+    ({"tools": [WEATHER], "tool_choice": "required", "grammar": 'root ::= "a"'}, "tool_choice"),
     ({"messages": [{"role": "assistant", "content": None}]}, "messages[0].content"),
     (
         {"messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "a"}}, 1]}]},
