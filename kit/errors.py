@@ -21,7 +21,8 @@ its exit code; no two share one (tests/test_errors.py).
     │   ├── DocumentRefused      21  a file cannot become a document (broken, encrypted, large …)
     │   └── NotFound             22  no such document, conversation, account that you may see
     ├── EmbedError               23  the embedding model is missing, loading, of another dimension
-    └── AccessError              30  not signed in, not allowed, or throttled
+    ├── AccessError              30  not signed in, not allowed, or throttled
+    └── BundleError              40  a bundle is damaged, of another key, expired or for elsewhere
 """
 
 from __future__ import annotations
@@ -158,3 +159,7 @@ class AccessError(KitError):
         super().__init__(message, hint=hint)
         self.status = status
         self.retry_after_s = retry_after_s
+
+
+class BundleError(KitError):
+    exit_code, code = 40, "bundle"
