@@ -3,7 +3,7 @@
     root/
       current -> releases/1.2.0-3f5c1a9e     the one that runs
       previous -> releases/1.1.0-77ab01c2    the one before it, to go back to
-      releases/<version>-<digest>/           files/ (as the manifest lists them), venv/, its manifest
+      releases/<version>-<digest>/           files/ as the manifest lists them, venv/, manifest
       trusted/<key id>.pub                   whose bundles are taken
       audit.jsonl                            what was done here, one line each, never changed
 

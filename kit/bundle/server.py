@@ -1,0 +1,138 @@
+"""What kind of machine this is, as far as an installation depends on it.
+
+Looks and changes nothing; runs nothing but other Pythons, to ask their version. Knows no bundle.
+
+Runs on Python 3.9 with the standard library alone.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+_PYTHONS = ("python3", *(f"python3.{minor}" for minor in range(11, 16)))
+_ASK = "import sys, venv, ensurepip; print('%d.%d' % sys.version_info[:2])"
+
+
+@dataclass(frozen=True)
+class Server:
+    """Facts of one machine. Sizes in bytes; '' or None = not known."""
+
+    machine: str
+    system: str
+    glibc: str
+    pythons: tuple[tuple[str, str], ...]
+    """(version, path) of those that can make a virtual environment."""
+    memory_bytes: int
+    free_memory_bytes: int
+    free_disk_bytes: int
+    """Where the releases will lie."""
+    has_systemd: bool
+    is_root: bool
+    busy_ports: tuple[int, ...]
+    cpu: str
+    cpu_flags: frozenset[str]
+
+
+def look(root: Path, ports: tuple[int, ...]) -> Server:
+    """This machine, with the disk of `root` and those of `ports` that are taken."""
+    memory = _meminfo()
+    cpu, flags = _cpu()
+    return Server(
+        machine=platform.machine(),
+        system=platform.system(),
+        glibc=_glibc(),
+        pythons=tuple(find_pythons()),
+        memory_bytes=memory.get("MemTotal", 0),
+        free_memory_bytes=memory.get("MemAvailable", 0),
+        free_disk_bytes=_free_disk(root),
+        has_systemd=Path("/run/systemd/system").is_dir(),
+        is_root=os.geteuid() == 0,
+        busy_ports=tuple(port for port in ports if _is_busy(port)),
+        cpu=cpu,
+        cpu_flags=flags,
+    )
+
+
+def find_pythons(extra: tuple[str, ...] = ()) -> list[tuple[str, str]]:
+    """(version, path) of every Python here that can make a virtual environment, newest first."""
+    found: dict[str, str] = {}
+    for name in (*extra, sys.executable, *_PYTHONS):
+        path = shutil.which(name) if name else None
+        version = _version_of(path) if path else ""
+        if path and version:
+            found.setdefault(version, path)
+    return sorted(found.items(), key=lambda pair: version_key(pair[0]), reverse=True)
+
+
+def version_key(text: str) -> tuple[int, ...]:
+    """'3.11' -> (3, 11); what is no number counts as 0."""
+    return tuple(int(part) if part.isdigit() else 0 for part in text.split("."))
+
+
+def _version_of(path: str) -> str:
+    try:
+        asked = subprocess.run(
+            [path, "-I", "-c", _ASK],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return asked.stdout.strip() if asked.returncode == 0 else ""
+
+
+def _glibc() -> str:
+    try:
+        name = os.confstr("CS_GNU_LIBC_VERSION") or ""
+    except (ValueError, OSError):
+        return ""
+    return name.partition(" ")[2]
+
+
+def _meminfo() -> dict[str, int]:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return {}
+    rows = (line.split() for line in lines)
+    return {row[0].rstrip(":"): int(row[1]) * 1024 for row in rows if len(row) > 2}
+
+
+def _cpu() -> tuple[str, frozenset[str]]:
+    """(name, flags) of the first processor."""
+    name, flags = "", frozenset[str]()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        return name, flags
+    for line in lines:
+        key, _, value = (part.strip() for part in line.partition(":"))
+        if key == "model name" and not name:
+            name = value
+        elif key in ("flags", "Features") and not flags:
+            flags = frozenset(value.split())
+    return name, flags
+
+
+def _free_disk(root: Path) -> int:
+    existing = next(path for path in (root, *root.parents) if path.exists())
+    return shutil.disk_usage(existing).free
+
+
+def _is_busy(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
