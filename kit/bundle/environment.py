@@ -1,0 +1,86 @@
+"""A release's own Python: a virtual environment with the bundle's wheels and nothing else.
+
+Runs venv and pip as child processes without a network and without the user's settings. Invariant:
+pip installs a wheel only if its digest is the manifest's.
+
+Runs on Python 3.9 with the standard library alone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from kit.bundle.manifest import FileEntry, Manifest
+from kit.errors import BundleError, KitError, MachineError
+
+_WHEEL = re.compile(
+    r"(?P<name>[A-Za-z0-9_.]+)-(?P<version>[A-Za-z0-9_.!+]+)(-\d\w*)?(-[^-]+){3}\.whl"
+)
+_WHEELS = ("wheel", "app")
+
+
+def requirements(manifest: Manifest) -> str:
+    """What pip reads: every wheel by name and version with its digest. Raises: BundleError."""
+    return "".join(
+        f"{name}=={version} --hash=sha256:{file.sha256}\n"
+        for file in manifest.files
+        if file.kind in _WHEELS
+        for name, version in [wheel_name(file)]
+    )
+
+
+def wheel_name(file: FileEntry) -> tuple[str, str]:
+    """('torch', '2.13.0+cpu') of a wheel's file name. Raises: BundleError if it is none."""
+    found = _WHEEL.fullmatch(file.path.rpartition("/")[2])
+    if found is None:
+        raise BundleError(f"{file.path} is not named as a wheel is")
+    return found["name"], found["version"]
+
+
+def create(folder: Path, python: str, manifest: Manifest) -> Path:
+    """`folder`/venv runs the wheels of `folder`/files; its Python.
+
+    Raises: MachineError if the environment cannot be made; BundleError if the wheels do not fit.
+    """
+    venv = folder / "venv"
+    _run([python, "-I", "-m", "venv", str(venv)], "the virtual environment cannot be made")
+    listed = folder / "requirements.txt"
+    listed.write_text(requirements(manifest), encoding="utf-8")
+    wheels = sorted(
+        {str((folder / "files" / f.path).parent) for f in manifest.files if _is_wheel(f)}
+    )
+    inside = venv / "bin" / "python"
+    command = [str(inside), "-I", "-m", "pip", "install", "--no-index", "--no-deps"]
+    command += ["--require-hashes", "--no-cache-dir", "--disable-pip-version-check", "--no-input"]
+    command += [option for wheel_folder in wheels for option in ("--find-links", wheel_folder)]
+    _run([*command, "-r", str(listed)], "the wheels cannot be installed", error=BundleError)
+    _run([str(inside), "-I", "-m", "pip", "check"], "the wheels do not fit", error=BundleError)
+    return inside
+
+
+def _run(
+    command: Sequence[str],
+    what: str,
+    *,
+    error: type[BundleError] | type[MachineError] = MachineError,
+) -> None:
+    """Threat: a pip.conf, proxy or PYTHONPATH of the user that brings other code in."""
+    clean = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
+    clean |= {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "HOME": "/nonexistent"}
+    done = subprocess.run(
+        command,
+        env=clean,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode != 0:
+        lines = (done.stderr.strip() or done.stdout.strip() or "no reason given").splitlines()
+        said = next((line for line in reversed(lines) if "ERROR" in line), lines[-1])
+        raise error(f"{what}: {said.strip()}", hint="nothing was changed; see the lines above")
