@@ -50,9 +50,8 @@ def create(folder: Path, python: str, manifest: Manifest) -> Path:
     _run([python, "-I", "-m", "venv", str(venv)], "the virtual environment cannot be made")
     listed = folder / "requirements.txt"
     listed.write_text(requirements(manifest), encoding="utf-8")
-    wheels = sorted(
-        {str((folder / "files" / f.path).parent) for f in manifest.files if _is_wheel(f)}
-    )
+    paths = [folder / "files" / file.path for file in manifest.files if file.kind in _WHEELS]
+    wheels = sorted({str(path.parent) for path in paths})
     inside = venv / "bin" / "python"
     command = [str(inside), "-I", "-m", "pip", "install", "--no-index", "--no-deps"]
     command += ["--require-hashes", "--no-cache-dir", "--disable-pip-version-check", "--no-input"]
@@ -62,12 +61,7 @@ def create(folder: Path, python: str, manifest: Manifest) -> Path:
     return inside
 
 
-def _run(
-    command: Sequence[str],
-    what: str,
-    *,
-    error: type[BundleError] | type[MachineError] = MachineError,
-) -> None:
+def _run(command: Sequence[str], what: str, *, error: type[KitError] = MachineError) -> None:
     """Threat: a pip.conf, proxy or PYTHONPATH of the user that brings other code in."""
     clean = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
     clean |= {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "HOME": "/nonexistent"}

@@ -26,7 +26,7 @@ class Serving:
     home: Path
     user: str
     host: str = "127.0.0.1"
-    port: int = 8060
+    port: int = 7860
     networks: tuple[str, ...] = ()
 
 
@@ -101,7 +101,7 @@ ProtectControlGroups=true
 ProtectClock=true
 ProtectHostname=true
 ProtectProc=invisible
-RestrictNamespaces=true
+RestrictNamespaces=user net
 RestrictRealtime=true
 RestrictSUIDSGID=true
 RemoveIPC=true
