@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kit.bundle.wheels import Wheel
+from kit.bundle.wheels import Wheel, normalized
 
 _NAMESPACE = uuid.UUID("6a3a1f0e-6c0f-5d0e-9d8e-0b6f3c1f7b11")  # ours, for serial numbers
 
@@ -142,12 +143,11 @@ def _is_id(word: str) -> bool:
 
 def _needs(wheel: Wheel, by_name: dict[str, str]) -> dict[str, Any]:
     """What of the bundle the wheel asks for, extras left out."""
-    from kit.bundle.wheels import normalized
-
     names = {
-        normalized(requirement.split(";")[0].split("[")[0].strip(" ()").split()[0].rstrip("<>=!~,"))
+        normalized(found[0])
         for requirement in wheel.requires
-        if "extra ==" not in requirement and requirement.strip()
+        if "extra ==" not in requirement
+        and (found := re.match(r"[A-Za-z0-9._-]+", requirement.strip()))
     }
     return {
         "ref": _purl(wheel),
