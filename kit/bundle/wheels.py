@@ -152,7 +152,22 @@ def _misfit(wheel: Wheel, target: Target) -> str:
     if not any(_fits_platform(tag, target) for tag in wheel.platform_tags):
         wanted = f"{target.machine} with glibc {target.glibc or 'of any age'}"
         return f"is for {', '.join(wheel.platform_tags)}; {wanted} expected"
+    if any(tag.startswith("linux_") for tag in wheel.platform_tags) and target.glibc:
+        needed = needed_glibc(wheel.path)
+        if needed and _key(needed) > _key(target.glibc):
+            return f"was built against glibc {needed}, {target.glibc} expected: build it there"
     return ""
+
+
+def needed_glibc(path: Path) -> str:
+    """The newest glibc that the wheel's libraries ask for, '' if none; what `linux_…` tags hide."""
+    found: set[tuple[int, ...]] = set()
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            if ".so" in info.filename:
+                versions = re.findall(rb"GLIBC_(2\.\d+)", archive.read(info))
+                found |= {_key(version.decode()) for version in set(versions)}
+    return ".".join(map(str, max(found))) if found else ""
 
 
 def _fits_python(tag: str, abis: Iterable[str], minor: int) -> bool:

@@ -1,0 +1,23 @@
+#!/bin/sh
+# Installs the bundle that this file lies in. Needs Python 3.9 or newer and nothing else.
+#
+#   ./install.sh                   as root: a service; else into a folder of your own
+#   ./install.sh --help            all options
+#
+# To check the bundle without trusting this file, with tools of your own system:
+#   minisign -Vm manifest.json -p KEY.pub && sha256sum -c SHA256SUMS
+set -eu
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+for python in "${KIT_PYTHON:-}" python3 python3.14 python3.13 python3.12 python3.11 python3.10 \
+    python3.9; do
+    if [ -n "$python" ] && command -v "$python" >/dev/null 2>&1 &&
+        "$python" -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null; then
+        # -I: no environment, no user's packages, no current folder; -B: the bundle stays as it is.
+        exec "$python" -I -B -c 'import runpy, sys
+sys.path.insert(0, sys.argv.pop(1))
+runpy.run_module("kit.bundle.kernel", run_name="__main__")' "$here/kernel" install "$here" "$@"
+    fi
+done
+echo "error: no Python 3.9 or newer was found on this server" >&2
+echo "hint: install python3 from this system's own media, or name one: KIT_PYTHON=/path/to/python3" >&2
+exit 4
