@@ -1,0 +1,96 @@
+"""The trust kernel's own commands, for a server that has nothing but Python: verify, install …
+
+Runs on Python 3.9 with the standard library alone; `kit` itself offers the same verbs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from kit.bundle.minisign import PublicKey, parse_public_key
+from kit.bundle.verify import EXPIRED, verify
+from kit.errors import KitError, UsageError
+from kit.files import format_bytes
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command; returns the exit code."""
+    parser = _parser()
+    options = parser.parse_args(list(arguments))
+    try:
+        if options.verb == "verify":
+            _verify(options)
+        else:
+            from kit.bundle.install import install_from
+
+            install_from(options)
+    except KitError as problem:
+        print("\n".join(problem.lines()), file=sys.stderr)
+        return problem.exit_code
+    except KeyboardInterrupt:
+        print("stopped; run it again to go on", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="install.sh", description="Install a bundle of the kit.")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verified = verbs.add_parser("verify", help="check every byte and change nothing")
+    installed = verbs.add_parser("install", help="check, install and start")
+    for command in (verified, installed):
+        command.add_argument("folder", type=Path, help="the bundle's folder")
+        command.add_argument("--key", type=Path, help="the maker's public key, which you trust")
+        command.add_argument("--allow", action="append", default=[], choices=ALLOWED)
+    installed.add_argument("--fingerprint", default="", help="of the key, as you were told it")
+    installed.add_argument("--root", type=Path, help="where releases go; default: /opt/kit")
+    installed.add_argument("--home", type=Path, help="where data goes; default: /var/lib/kit")
+    installed.add_argument("--host", default="127.0.0.1", help="address the page listens on")
+    installed.add_argument("--port", type=int, default=7860)
+    installed.add_argument("--network", action="append", default=[], help="of the readers")
+    installed.add_argument("--user", default="kit", help="who the service runs as")
+    installed.add_argument("--no-systemd", action="store_true", help="install no service")
+    return parser
+
+
+ALLOWED = (EXPIRED, "downgrade")
+
+
+def _verify(options: argparse.Namespace) -> None:
+    if options.key is None:
+        raise UsageError(
+            "whose signature is right? name the key that you trust: --key FILE",
+            hint="a key that came with the bundle proves nothing",
+        )
+    bundle = verify(options.folder, read_key(options.key), allowed=options.allow, on_progress=show)
+    clear()
+    size = format_bytes(sum(file.size_bytes for file in bundle.manifest.on_disk))
+    print(f"whole: {bundle.comment}; {len(bundle.manifest.on_disk)} files, {size}")
+    for note in bundle.notes:
+        print(f"note: {note}", file=sys.stderr)
+
+
+def read_key(path: Path) -> PublicKey:
+    """The key of a file. Raises: UsageError."""
+    try:
+        return parse_public_key(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as problem:
+        raise UsageError(f"{path} cannot be read: {problem}") from None
+
+
+def show(path: str, done: int, total: int) -> None:
+    """Progress on a terminal."""
+    if sys.stderr.isatty() and total:
+        print(f"\r\033[K{100 * done // total:3} %  {path[:60]}", end="", file=sys.stderr)
+
+
+def clear() -> None:
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
