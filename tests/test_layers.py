@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from kit.bundle.create import KERNEL
+
 KIT = Path(__file__).parent.parent / "kit"
 MODULES = sorted(path for path in KIT.rglob("*.py"))
 
@@ -25,21 +27,27 @@ ROOMS: dict[str, set[str]] = {
     "silence": set(),
     "samples": set(),
     "supply": set(),
+    "bundle": set(),
     "engine": set(),
     "library": set(),
     "people": set(),
     "answer": {"library", "engine.client"},
     "evaluate": {"library", "engine.client"},
-    "ops": {"answer", "library", "engine", "people", "supply", "samples"},
+    "ops": {"answer", "library", "engine", "people", "supply", "bundle", "samples"},
     "web": {"answer", "library", "engine.client", "people", "ops", "supply", "samples"},
-    "cli": {"answer", "library", "engine", "people", "ops", "supply", "samples", "web", "evaluate"},
+    "cli": {
+        *("answer", "library", "engine", "people", "ops", "supply", "bundle", "samples", "web"),
+        "evaluate",
+    },
     "testing": {"engine.client"},
     "__main__": {"cli"},
 }
 # Any other room may read a GGUF header: it is pure Python and touches nothing native.
 SHARED = {"engine.gguf"}
 
-STANDARD_LIBRARY_ONLY = {"errors", "files", "config", "instance", "silence"}
+STANDARD_LIBRARY_ONLY = {"errors", "files", "config", "instance", "silence"} | {
+    f"bundle/{Path(name).stem}" for name in KERNEL if name.startswith("bundle/")
+}
 
 OWNERS = {
     "apsw": {"database"},
@@ -113,7 +121,11 @@ def test_heavy_libraries_have_one_owner(path: Path) -> None:
 def test_ground_is_standard_library(name: str) -> None:
     """The ground imports the standard library and itself."""
     path = KIT / f"{name}.py"
+    kernel = {f"kit.{Path(part).with_suffix('').as_posix().replace('/', '.')}" for part in KERNEL}
     for module, line in imports(path):
+        if name.startswith("bundle/") and module.startswith("kit."):
+            fits = module in kernel or module.rpartition(".")[0] in kernel | {"kit.bundle"}
+            assert fits, f"{path}:{line} imports {module}, which is not in the kernel"
         top = module.split(".")[0]
         assert top in sys.stdlib_module_names or top == "kit", f"{path}:{line} imports {module}"
 

@@ -6,12 +6,15 @@ Invariant: every part is named, of a kind, and has its licence where one is know
 
 from __future__ import annotations
 
+import calendar
 import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,12 +31,12 @@ SIGNER = "signer.pub"
 # What a bare server needs to check and install: Python 3.9 and the standard library.
 KERNEL = (
     *("__init__.py", "errors.py", "files.py", "bundle/__init__.py", "bundle/ed25519.py"),
-    *("bundle/environment.py", "bundle/install.py", "bundle/kernel.py", "bundle/manifest.py"),
-    *("bundle/minisign.py", "bundle/preflight.py", "bundle/releases.py", "bundle/server.py"),
-    *("bundle/stage.py", "bundle/units.py", "bundle/verify.py", "bundle/volumes.py"),
+    *("bundle/environment.py", "bundle/kernel.py", "bundle/manifest.py", "bundle/minisign.py"),
+    *("bundle/preflight.py", "bundle/releases.py", "bundle/server.py", "bundle/stage.py"),
+    *("bundle/units.py", "bundle/verify.py", "bundle/volumes.py"),
 )
 README = """\
-{title}, version {version}, made {created}
+{name}, version {version}, made {created}
 
 Install: as root, or as the user it shall run as, with Python 3.9 or newer:
 
@@ -47,7 +50,7 @@ To check everything with tools of your own system first:
     minisign -Vm manifest.json -p THE-KEY-YOU-WERE-GIVEN.pub
     sha256sum -c SHA256SUMS
 
-Then open files in docs/ with any browser{docs}.
+docs/index.html opens in any browser; in a split bundle it is there once it is installed.
 """
 
 
@@ -164,10 +167,6 @@ def build_app_wheel(checkout: Path, folder: Path, created: str) -> Wheel:
 
     Raises: BundleError with pip's words.
     """
-    import calendar
-    import os
-    import time
-
     epoch = calendar.timegm(time.strptime(created, "%Y-%m-%dT%H:%M:%SZ"))
     environ = {**os.environ, "SOURCE_DATE_EPOCH": str(epoch), "PYTHONDONTWRITEBYTECODE": "1"}
     with tempfile.TemporaryDirectory(dir=folder) as work:

@@ -22,6 +22,7 @@ import typer
 from kit import __version__
 from kit.cli import options
 from kit.cli.ask import ask, chat
+from kit.cli.bundle import app as bundle
 from kit.cli.config import config
 from kit.cli.docs import app as docs
 from kit.cli.doctor import doctor
@@ -63,7 +64,8 @@ def _root(
 
 for _command in (up, serve, engine, ask, chat, status, doctor, config):
     app.command()(_command)
-for _name, _group in {"docs": docs, "model": model, "user": user, "eval": evaluation}.items():
+_groups = {"docs": docs, "model": model, "bundle": bundle, "user": user, "eval": evaluation}
+for _name, _group in _groups.items():
     app.add_typer(_group, name=_name)
 
 

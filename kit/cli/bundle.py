@@ -1,0 +1,240 @@
+"""kit bundle: everything an air-gapped server needs in one signed folder."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kit.cli import options
+from kit.cli.output import emit, meter, say, table
+from kit.config import load_config
+from kit.errors import UsageError
+
+if TYPE_CHECKING:
+    from kit.bundle.manifest import Manifest
+    from kit.bundle.minisign import PublicKey, SecretKey
+
+app = typer.Typer(help="Bundles: everything a server without a network needs, signed.")
+
+Folder = Annotated[Path, typer.Argument(help="The bundle's folder.", metavar="FOLDER")]
+PASSWORD = "KIT_BUNDLE_PASSWORD"  # noqa: S105 - the variable's name
+_SIZES = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3}
+
+
+@app.command()
+def keygen(
+    path: Annotated[Path, typer.Argument(help="Where the secret key goes.", metavar="FILE.key")],
+    no_password: Annotated[bool, typer.Option("--no-password", help="Do not seal it.")] = False,
+    is_json: options.JsonOption = False,
+) -> None:
+    """Make the key that signs bundles, and show the fingerprint to compare on the server."""
+    from kit.bundle import minisign
+    from kit.ops.bundle import new_key
+
+    key = minisign.generate()
+    password = "" if no_password else _new_password()
+    secret, public = new_key(path, key, minisign.secret_key_text(key, password))
+    if is_json:
+        emit(
+            {
+                "secret_key": str(secret),
+                "public_key": str(public),
+                "key_id": key.public.id_text,
+                "fingerprint": key.public.fingerprint,
+            }
+        )
+        return
+    print(f"secret key   {secret}   (keep it; whoever has it makes bundles in your name)")
+    print(f"public key   {public}")
+    print(f"fingerprint  {key.public.fingerprint}")
+    say("tell the fingerprint to the server's administrator by voice or on paper")
+
+
+def _new_password() -> str:
+    if given := os.environ.get(PASSWORD):
+        return given
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "a password is needed to seal the key", hint=f"set {PASSWORD}, or use --no-password"
+        )
+    password = getpass.getpass("Password for the secret key: ")
+    if password != getpass.getpass("Again: "):
+        raise UsageError("the two passwords differ", hint="try again")
+    return password
+
+
+def _secret_key(path: Path) -> SecretKey:
+    from kit.bundle import minisign
+
+    text = _read(path)
+    try:
+        return minisign.parse_secret_key(text, os.environ.get(PASSWORD, ""))
+    except UsageError:
+        if os.environ.get(PASSWORD) or not sys.stdin.isatty():
+            raise
+    return minisign.parse_secret_key(text, getpass.getpass(f"Password of {path}: "))
+
+
+def _public_key(path: Path) -> PublicKey:
+    from kit.bundle.minisign import parse_public_key
+
+    return parse_public_key(_read(path))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise UsageError(f"{path} cannot be read: {problem}") from None
+
+
+@app.command()
+def create(
+    output: Annotated[Path, typer.Option("--output", help="A new folder.", metavar="FOLDER")],
+    key: Annotated[Path, typer.Option("--key", help="The secret key: kit bundle keygen.")],
+    name: Annotated[str, typer.Option("--name", help="What the bundle is called.")] = "office",
+    models: Annotated[
+        list[str] | None, typer.Option("--model", help="An installed model; may be repeated.")
+    ] = None,
+    probe: Annotated[
+        Path | None, typer.Option("--for", help="The server's probe: kit doctor --probe.")
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option("--split", help="Cut into volumes, for example 3900M.")
+    ] = None,
+    since: Annotated[
+        Path | None, typer.Option("--since", help="An installed bundle's manifest.json.")
+    ] = None,
+    created: Annotated[
+        str | None, typer.Option("--created", help="Its time, to make the same bytes again.")
+    ] = None,
+    home: options.HomeOption = None,
+    is_json: options.JsonOption = False,
+) -> None:
+    """Pack models, packages, pages and licences into one signed bundle. Needs the network."""
+    from kit.bundle.create import read_target
+    from kit.ops.bundle import BundleOptions, make_bundle
+
+    wanted = BundleOptions(
+        output,
+        name=name,
+        models=tuple(models or ()),
+        target=read_target(probe) if probe else None,
+        created=_time(created) if created else None,
+        since=since,
+        volume_bytes=size_of(split) if split else 0,
+    )
+    with meter() as shown:
+        manifest, sizes = make_bundle(
+            load_config(home=home), _secret_key(key), wanted, say=say, on_progress=shown.show
+        )
+    if is_json:
+        emit({"folder": str(output), "sizes": sizes, **_facts(manifest)})
+        return
+    _print(manifest, sizes)
+    print(output)
+
+
+def size_of(text: str) -> int:
+    """'3900M' -> 3,900,000,000, as makers of sticks count. Raises: UsageError."""
+    found = re.fullmatch(r"(\d+)([KMG]?)", text.strip().upper())
+    if found is None or int(found[1]) * _SIZES[found[2]] < 1_000_000:
+        raise UsageError(f"{text!r} is no size of a volume", hint="for example 3900M, or 23G")
+    return int(found[1]) * _SIZES[found[2]]
+
+
+def _time(text: str) -> datetime:
+    try:
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        raise UsageError(f"{text!r} is no time", hint="for example 2026-11-26T10:00:00Z") from None
+
+
+@app.command()
+def verify(
+    folder: Folder,
+    key: Annotated[Path, typer.Option("--key", help="The public key that you trust.")],
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Compute one bad volume from the others.")
+    ] = False,
+    allow: Annotated[
+        list[str] | None, typer.Option("--allow", help="Take it although it is: expired.")
+    ] = None,
+    is_json: options.JsonOption = False,
+) -> None:
+    """Check the signature and every byte of a bundle; with --repair mend one bad volume."""
+    from kit.bundle import verify as checks
+    from kit.bundle.repair import repair_bundle
+
+    trusted = _public_key(key)
+    with meter() as shown:
+        if repair:
+            for mended in repair_bundle(folder, trusted, on_progress=shown.show):
+                say(f"mended {mended}")
+        bundle = checks.verify(folder, trusted, allowed=allow or (), on_progress=shown.show)
+    if is_json:
+        emit({"whole": True, "comment": bundle.comment, "notes": list(bundle.notes)})
+        return
+    print(f"whole: {bundle.comment}")
+    for note in bundle.notes:
+        say(f"note: {note}")
+
+
+@app.command()
+def inspect(folder: Folder, is_json: options.JsonOption = False) -> None:
+    """Show what a bundle says of itself. Nothing of it is checked: kit bundle verify does that."""
+    from kit.bundle.manifest import MANIFEST, parse_manifest
+
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise UsageError(f"{folder} is no bundle: it has no {MANIFEST}")
+    manifest = parse_manifest(path.read_bytes())
+    sizes: dict[str, int] = {}
+    for file in manifest.files:
+        sizes[file.kind] = sizes.get(file.kind, 0) + file.size_bytes
+    if is_json:
+        emit({"sizes": sizes, **_facts(manifest)})
+        return
+    _print(manifest, sizes)
+    say("this is what it says; check it: kit bundle verify FOLDER --key KEY.pub")
+
+
+def _facts(manifest: Manifest) -> dict[str, object]:
+    return {
+        "name": manifest.name,
+        "version": manifest.version,
+        "created": manifest.created,
+        "expires": manifest.expires,
+        "target": vars(manifest.target),
+        "num_files": len(manifest.files),
+        "size_bytes": manifest.size_bytes,
+        "carried_bytes": sum(file.size_bytes for file in manifest.carried),
+        "volumes": [volume.path for volume in manifest.volumes],
+        "manifest_sha256": manifest.sha256,
+    }
+
+
+def _print(manifest: Manifest, sizes: dict[str, int]) -> None:
+    from kit.files import format_bytes
+
+    target = manifest.target
+    print(
+        f"{manifest.name} {manifest.version}, made {manifest.created}, good to {manifest.expires}"
+    )
+    print(f"for Linux {target.machine}, Python {target.python}, glibc {target.glibc}")
+    rows = [(kind, format_bytes(size)) for kind, size in sorted(sizes.items(), key=_by_size)]
+    carried = sum(file.size_bytes for file in manifest.carried)
+    table([*rows, ("in all", format_bytes(manifest.size_bytes))], ("PART", "SIZE"))
+    if carried != manifest.size_bytes:
+        print(f"a delta: {format_bytes(carried)} of these are in it")
+
+
+def _by_size(row: tuple[str, int]) -> int:
+    return -row[1]
