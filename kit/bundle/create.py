@@ -23,16 +23,17 @@ from kit.bundle import pages
 from kit.bundle.manifest import Target
 from kit.bundle.minisign import PublicKey
 from kit.bundle.sbom import ModelComponent, NativeComponent, sbom
+from kit.bundle.trust import SIGNER
 from kit.bundle.wheels import Wheel, licence_texts, read_wheel
 from kit.bundle.write import Part
 from kit.errors import BundleError, UsageError
 
-SIGNER = "signer.pub"
 # What a bare server needs to check and install: Python 3.9 and the standard library.
 KERNEL = (
     *("__init__.py", "errors.py", "files.py", "bundle/__init__.py", "bundle/ed25519.py"),
-    *("bundle/environment.py", "bundle/kernel.py", "bundle/manifest.py", "bundle/minisign.py"),
-    *("bundle/preflight.py", "bundle/releases.py", "bundle/server.py", "bundle/stage.py"),
+    *("bundle/environment.py", "bundle/install.py", "bundle/kernel.py", "bundle/manifest.py"),
+    *("bundle/minisign.py", "bundle/preflight.py", "bundle/releases.py", "bundle/repair.py"),
+    *("bundle/server.py", "bundle/service.py", "bundle/stage.py", "bundle/trust.py"),
     *("bundle/units.py", "bundle/verify.py", "bundle/volumes.py"),
 )
 README = """\

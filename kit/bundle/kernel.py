@@ -6,11 +6,15 @@ Runs on Python 3.9 with the standard library alone; `kit` itself offers the same
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from kit.bundle.minisign import PublicKey, parse_public_key
+from kit.bundle.install import InstallPlan, install
+from kit.bundle.repair import repair_bundle
+from kit.bundle.trust import read_key
+from kit.bundle.units import Serving, checked_networks
 from kit.bundle.verify import EXPIRED, verify
 from kit.errors import KitError, UsageError
 from kit.files import format_bytes
@@ -24,9 +28,7 @@ def main(arguments: Sequence[str]) -> int:
         if options.verb == "verify":
             _verify(options)
         else:
-            from kit.bundle.install import install_from
-
-            install_from(options)
+            _install(options)
     except KitError as problem:
         print("\n".join(problem.lines()), file=sys.stderr)
         return problem.exit_code
@@ -40,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="install.sh", description="Install a bundle of the kit.")
     verbs = parser.add_subparsers(dest="verb", required=True)
     verified = verbs.add_parser("verify", help="check every byte and change nothing")
+    verified.add_argument("--repair", action="store_true", help="mend one bad volume")
     installed = verbs.add_parser("install", help="check, install and start")
     for command in (verified, installed):
         command.add_argument("folder", type=Path, help="the bundle's folder")
@@ -65,6 +68,9 @@ def _verify(options: argparse.Namespace) -> None:
             "whose signature is right? name the key that you trust: --key FILE",
             hint="a key that came with the bundle proves nothing",
         )
+    if options.repair:
+        for name in repair_bundle(options.folder, read_key(options.key), on_progress=show):
+            print(f"mended {name}", file=sys.stderr)
     bundle = verify(options.folder, read_key(options.key), allowed=options.allow, on_progress=show)
     clear()
     size = format_bytes(sum(file.size_bytes for file in bundle.manifest.on_disk))
@@ -73,12 +79,39 @@ def _verify(options: argparse.Namespace) -> None:
         print(f"note: {note}", file=sys.stderr)
 
 
-def read_key(path: Path) -> PublicKey:
-    """The key of a file. Raises: UsageError."""
-    try:
-        return parse_public_key(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as problem:
-        raise UsageError(f"{path} cannot be read: {problem}") from None
+def _install(options: argparse.Namespace) -> None:
+    is_root = os.geteuid() == 0
+    data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share")
+    root = options.root or (Path("/opt/kit") if is_root else data / "kit-releases")
+    home = options.home or (Path("/var/lib/kit") if is_root else data / "kit")
+    serving = Serving(
+        root.absolute(),
+        home.absolute(),
+        options.user,
+        options.host,
+        options.port,
+        checked_networks(options.network),
+    )
+    plan = InstallPlan(
+        options.folder,
+        serving,
+        key=options.key,
+        fingerprint=options.fingerprint,
+        wants_systemd=is_root and not options.no_systemd,
+        allowed=tuple(options.allow),
+    )
+    release = install(plan, say=_say, ask=_ask if sys.stdin.isatty() else None, on_progress=show)
+    clear()
+    print(f"installed {release.id} in {root}")
+
+
+def _say(text: str) -> None:
+    clear()
+    print(text, file=sys.stderr, flush=True)
+
+
+def _ask(question: str) -> str:
+    return input(question)
 
 
 def show(path: str, done: int, total: int) -> None:

@@ -45,7 +45,8 @@ def repair_bundle(folder: Path, key: PublicKey, *, on_progress: Progress) -> lis
             hint="copy all but one of these again",
         )
     for volume in bad:
-        repair(folder, manifest, volume, lambda n: on_progress(volume.path, n, volume.size_bytes))
+        on_progress(f"mending {volume.path}", 0, volume.size_bytes)
+        repair(folder, manifest, volume)
     return [volume.path for volume in bad]
 
 

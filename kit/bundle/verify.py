@@ -88,7 +88,7 @@ def verify(
     """
     manifest, comment = read_signed_manifest(folder, key)
     notes = check_time(manifest, now or datetime.now(timezone.utc), allowed)  # noqa: UP017 - 3.9
-    problems = [*find_strangers(folder, manifest), *_wrong_sizes(folder, manifest.on_disk)]
+    problems = [*find_strangers(folder, manifest), *wrong_sizes(folder, manifest.on_disk)]
     bad = {problem.where for problem in problems}
     problems += _wrong_digests(
         folder, [file for file in manifest.on_disk if file.path not in bad], on_progress
@@ -154,7 +154,8 @@ def walk(folder: Path) -> Iterator[tuple[str, int]]:
                 yield name, entry.stat(follow_symlinks=False).st_mode
 
 
-def _wrong_sizes(folder: Path, files: Sequence[FileEntry]) -> list[Problem]:
+def wrong_sizes(folder: Path, files: Sequence[FileEntry]) -> list[Problem]:
+    """Listed files that are missing or of another size."""
     problems: list[Problem] = []
     for file in files:
         try:

@@ -1,0 +1,236 @@
+"""A bundle becomes the running release, or nothing changes.
+
+    trust → manifest → order → names and sizes → preflight → stage → environment → self-test
+    → [backup → stop →] switch → start → healthy? → done, or switch back
+
+Knows the order of things. Invariants: until the switch nothing outside the new release's folder
+changes; `current` is switched by one rename; what a kill leaves behind is removed by the next run.
+
+Runs on Python 3.9 with the standard library alone.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from kit.bundle import environment
+from kit.bundle.manifest import Manifest
+from kit.bundle.minisign import PublicKey
+from kit.bundle.preflight import choose_python, examine, require_fit
+from kit.bundle.releases import CURRENT, PREVIOUS, Release, Root
+from kit.bundle.server import look, version_key
+from kit.bundle.service import NoService, Service, Systemd
+from kit.bundle.stage import require_base, stage
+from kit.bundle.trust import Ask, choose_key
+from kit.bundle.units import Serving
+from kit.bundle.verify import check_time, damaged, find_strangers, read_signed_manifest, wrong_sizes
+from kit.errors import BundleError, KitError, MachineError
+
+DOWNGRADE = "downgrade"
+SELF_TEST_S = 900.0
+Say = Callable[[str], None]
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class InstallPlan:
+    """What to install, where, and what was allowed in so many words."""
+
+    bundle: Path
+    serving: Serving
+    key: Path | None = None
+    fingerprint: str = ""
+    wants_systemd: bool = False
+    allowed: tuple[str, ...] = ()
+
+
+def install(
+    plan: InstallPlan,
+    *,
+    say: Say,
+    ask: Ask | None = None,
+    on_progress: Progress = lambda _path, _done, _total: None,
+    service: Service | None = None,
+) -> Release:
+    """The release of that bundle is current and, with a service, running.
+
+    Raises: BundleError (whose, order, damage), MachineError (what this server lacks, a release that
+    does not work), AlreadyRunning, DiskFull. Then what was current still is.
+    """
+    root = Root(plan.serving.root)
+    if service is None:
+        service = Systemd(plan.serving) if plan.wants_systemd else NoService(plan.serving)
+    with root.locked():
+        if left := root.remove_leftovers():
+            say(f"removed what an earlier attempt left: {', '.join(left)}")
+        current = root.current
+        key, manifest = _accept(plan, root, current, say, ask)
+        if current is not None and current.manifest == manifest:
+            say(f"{current.id} is installed and current already")
+            return current
+        python = _preflight(plan, manifest, current, say)
+        release = _build(plan, root, manifest, current, python, say, on_progress)
+        root.trust(key, f"of {manifest.name}, trusted at the installation of {manifest.version}")
+        _activate(plan, root, release, current, service, say)
+        for name in root.prune():
+            say(f"removed the old release {name}")
+    return release
+
+
+def _accept(
+    plan: InstallPlan, root: Root, current: Release | None, say: Say, ask: Ask | None
+) -> tuple[PublicKey, Manifest]:
+    """The bundle is of a trusted maker, in order, in time, and has the right names and sizes."""
+    key = choose_key(
+        plan.bundle,
+        root.trusted_keys(),
+        named=plan.key,
+        fingerprint=plan.fingerprint,
+        ask=ask,
+    )
+    manifest, comment = read_signed_manifest(plan.bundle, key)
+    say(f"signed by {key.id_text}: {comment}")
+    check_order(manifest, current, plan.allowed)
+    require_base(manifest, current)
+    now = datetime.now(timezone.utc)  # noqa: UP017 - 3.9
+    for note in check_time(manifest, now, plan.allowed):
+        say(f"note: {note}")
+    problems = find_strangers(plan.bundle, manifest) + wrong_sizes(plan.bundle, manifest.on_disk)
+    if problems:
+        raise damaged(manifest, problems)
+    if plan.allowed:
+        root.record("allowed", what_was=list(plan.allowed), manifest=manifest.sha256)
+    return key, manifest
+
+
+def check_order(manifest: Manifest, current: Release | None, allowed: tuple[str, ...]) -> None:
+    """The bundle may follow what is installed. Raises: BundleError."""
+    if current is None:
+        return
+    here, new = version_key(current.manifest.version), version_key(manifest.version)
+    if new < here and DOWNGRADE not in allowed:
+        raise BundleError(
+            f"the bundle is older ({manifest.version}) than what is installed "
+            f"({current.manifest.version})",
+            hint="to go back to the release before: kit rollback; else: --allow downgrade",
+        )
+    if manifest.minimum_version and here < version_key(manifest.minimum_version):
+        raise BundleError(
+            f"the bundle takes over from {manifest.minimum_version} or newer, "
+            f"{current.manifest.version} is installed",
+            hint=f"install a bundle of {manifest.minimum_version} first",
+        )
+
+
+def _preflight(plan: InstallPlan, manifest: Manifest, current: Release | None, say: Say) -> str:
+    server = look(plan.serving.root, (plan.serving.port,))
+    findings = examine(manifest, server, wants_systemd=plan.wants_systemd, is_first=current is None)
+    for finding in findings:
+        step = f" - {finding.next_step}" if finding.next_step else ""
+        say(f"{finding.state:<5} {finding.name:<8} {finding.found}{step}")
+    require_fit(findings)
+    return choose_python(manifest, server)
+
+
+def _build(
+    plan: InstallPlan,
+    root: Root,
+    manifest: Manifest,
+    current: Release | None,
+    python: str,
+    say: Say,
+    on_progress: Progress,
+) -> Release:
+    """A whole release that answered a question. Whatever fails, its folder is gone again."""
+    folder = root.begin(manifest)
+    try:
+        stage(plan.bundle, manifest, folder, current, on_progress=on_progress)
+        say("all files are copied and checked; installing the packages")
+        inside = environment.create(folder, python, manifest)
+        say("asking the new release a question")
+        facts = self_test(inside)
+        return root.complete(manifest, facts)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def self_test(python: Path) -> dict[str, object]:
+    """What the release said of itself after it gave one cited answer from a built-in document.
+
+    Raises: MachineError with its reason if it did not.
+    """
+    command = [str(python), "-I", "-m", "kit", "selftest", "--json"]
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=SELF_TEST_S,
+            check=False,
+        )
+        facts = json.loads(done.stdout) if done.returncode == 0 else None
+    except (subprocess.TimeoutExpired, ValueError) as problem:
+        raise MachineError(f"the new release does not work here: {problem}") from None
+    if not isinstance(facts, dict):
+        said = (done.stderr.strip() or "no reason given").splitlines()
+        error = next((line for line in said if line.startswith("error:")), said[-1])
+        raise MachineError(
+            f"the new release does not work here: {error.removeprefix('error: ')}",
+            hint="nothing was changed",
+        )
+    return facts
+
+
+def _activate(
+    plan: InstallPlan,
+    root: Root,
+    release: Release,
+    previous: Release | None,
+    service: Service,
+    say: Say,
+) -> None:
+    """The release is current and well, or the one before it is again."""
+    service.prepare()
+    if previous is not None:
+        _back_up(release, plan.serving.home, say)
+        service.stop()
+        root.switch(PREVIOUS, previous)
+    root.switch(CURRENT, release)
+    root.record("switched", to=release.id, was=previous.id if previous else "")
+    try:
+        service.start()
+        if not service.is_healthy():
+            raise MachineError("the new release did not become healthy in time")
+    except KitError as problem:
+        if previous is None:
+            raise
+        service.stop()
+        root.switch(CURRENT, previous)
+        root.record("switched back", to=previous.id, why=problem.message)
+        service.start()
+        raise MachineError(
+            f"{release.id} did not run, {previous.id} runs again: {problem.message}",
+            hint="see why: journalctl -u kit",
+        ) from problem
+
+
+def _back_up(release: Release, home: Path, say: Say) -> None:
+    """The data as it is before the new release touches it. Raises: MachineError."""
+    if not (home / "kit.db").is_file():
+        return
+    folder = home.parent / f"{home.name}-backups"
+    command = [str(release.python), "-I", "-m", "kit", "--home", str(home), "backup", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    if done.returncode != 0:
+        said = (done.stderr.strip() or "no reason given").splitlines()[0]
+        raise MachineError(f"no backup could be made, so nothing was changed: {said}")
+    say(f"a backup of the data is in {done.stdout.strip()}")
