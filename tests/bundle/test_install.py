@@ -1,0 +1,276 @@
+"""Installing: trusted, in order and whole, or nothing changes. Packages and models are stood in."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from kit.bundle import environment, install, write
+from kit.bundle.install import DOWNGRADE, InstallPlan
+from kit.bundle.manifest import Manifest
+from kit.bundle.minisign import SecretKey
+from kit.bundle.releases import CURRENT, PREVIOUS, Root
+from kit.bundle.server import Server
+from kit.bundle.trust import SIGNER
+from kit.bundle.units import Serving
+from kit.bundle.write import Part
+from kit.errors import AlreadyRunning, BundleError, KitError, MachineError, UsageError
+from tests.bundle.made import KEY, TEMPLATE, parts
+
+SERVER = Server(
+    machine="x86_64",
+    system="Linux",
+    glibc="2.36",
+    pythons=(("3.11", "/usr/bin/python3.11"),),
+    memory_bytes=16 << 30,
+    free_memory_bytes=12 << 30,
+    free_disk_bytes=500 << 30,
+    has_systemd=False,
+    is_root=False,
+    busy_ports=(),
+    cpu="a processor",
+    cpu_flags=frozenset({"avx2"}),
+)
+
+
+class FakeService:
+    """Writes down what was asked of it; healthy as long as it is told to be."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.is_well = True
+
+    def prepare(self) -> None:
+        self.calls.append("prepare")
+
+    def stop(self) -> None:
+        self.calls.append("stop")
+
+    def start(self) -> None:
+        self.calls.append("start")
+
+    def is_healthy(self) -> bool:
+        return self.is_well
+
+
+@pytest.fixture(autouse=True)
+def _stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
+    def make(folder: Path, _python: str, _manifest: Manifest) -> Path:
+        (folder / "venv").mkdir()
+        return folder / "venv" / "bin" / "python"
+
+    monkeypatch.setattr(environment, "create", make)
+    monkeypatch.setattr(install, "self_test", lambda _python: {"schema": 1})
+    monkeypatch.setattr(install, "look", lambda _root, _ports: SERVER)
+
+
+class Box:
+    """A server in a folder, and bundles to bring to it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.root = Root(folder / "root")
+        self.service = FakeService()
+        self.said: list[str] = []
+        self._num_bundles = 0
+
+    def bundle(
+        self,
+        version: str = "1.2.0",
+        *,
+        key: SecretKey = KEY,
+        base: Manifest | None = None,
+        seed: int = 0,
+        minimum: str = "",
+    ) -> Path:
+        self._num_bundles += 1
+        folder = self.folder / f"bundle-{self._num_bundles}"
+        template = dataclasses.replace(
+            TEMPLATE, version=version, minimum_version=minimum, expires="2099-01-01T00:00:00Z"
+        )
+        signer = Part(SIGNER, "readme", key.public.text().encode())
+        write.write_bundle(folder, [*parts(seed), signer], template, key, base=base)
+        return folder
+
+    def install(self, bundle: Path, **changes: object) -> str:
+        plan = InstallPlan(
+            bundle,
+            Serving(self.root.folder, self.folder / "home", "kit"),
+            **changes,  # type: ignore[arg-type]
+        )
+        release = install.install(plan, say=self.said.append, service=self.service)
+        return release.id
+
+    @property
+    def current(self) -> str:
+        return self.root.current.id if self.root.current else ""
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Box:
+    return Box(tmp_path)
+
+
+TOLD = {"fingerprint": KEY.public.fingerprint}
+
+
+def test_the_first_bundle_needs_a_confirmed_key(box: Box) -> None:
+    """Nobody's word: refused with the fingerprint. A wrong one: refused. The right one: pinned."""
+    bundle = box.bundle()
+    with pytest.raises(UsageError, match=KEY.public.fingerprint):
+        box.install(bundle)
+    with pytest.raises(BundleError, match="differ"):
+        box.install(bundle, fingerprint="0000 1111")
+    assert not (box.root.folder / "releases").exists()
+    box.install(bundle, fingerprint=KEY.public.fingerprint.upper().replace(" ", ""))
+    assert box.root.trusted_keys() == [KEY.public]
+    assert box.current.startswith("1.2.0-")
+    assert box.service.calls == ["prepare", "start"]
+
+
+def test_every_file_is_laid_out_as_listed(box: Box) -> None:
+    """A release holds the manifest's files with their bytes, and nothing beside them."""
+    box.install(box.bundle(), **TOLD)
+    release = box.root.current
+    assert release is not None
+    found = {
+        p.relative_to(release.files).as_posix() for p in release.files.rglob("*") if p.is_file()
+    }
+    assert found == {file.path for file in release.manifest.files}
+    for part in parts():
+        assert (release.files / part.path).read_bytes() == part.source
+
+
+def test_an_upgrade_switches_and_keeps_the_one_before(box: Box) -> None:
+    """The newer is current, the older previous; a third one removes the first."""
+    first = box.install(box.bundle("1.2.0"), **TOLD)
+    second = box.install(box.bundle("1.3.0", seed=1))
+    previous = box.root.linked(PREVIOUS)
+    assert (box.current, previous.id if previous else "") == (second, first)
+    box.install(box.bundle("1.4.0", seed=2))
+    assert first not in {release.id for release in box.root.list()}
+    assert box.service.calls.count("stop") == 2
+
+
+def test_a_release_that_is_not_well_is_switched_back(box: Box) -> None:
+    """The old one runs again, and the reason is on record."""
+    first = box.install(box.bundle("1.2.0"), **TOLD)
+    box.service.is_well = False
+    with pytest.raises(MachineError, match="runs again"):
+        box.install(box.bundle("1.3.0", seed=1))
+    assert box.current == first
+    assert box.service.calls[-1] == "start"
+    assert "switched back" in (box.root.folder / "audit.jsonl").read_text()
+
+
+def test_a_delta_takes_the_rest_from_what_is_installed(box: Box) -> None:
+    """Only what changed is carried; a changed file on the server is found; another base refused."""
+    box.install(box.bundle("1.2.0"), **TOLD)
+    current = box.root.current
+    assert current is not None
+    delta = box.bundle("1.3.0", base=current.manifest)
+    assert not (delta / "models").exists()
+    weights = current.files / "models/office/office-8b.Q4_0.gguf"
+    whole = weights.read_bytes()
+    weights.write_bytes(b"x" + whole[1:])
+    with pytest.raises(BundleError) as caught:
+        box.install(delta)
+    assert "changed on this server" in "\n".join(caught.value.lines())
+    weights.write_bytes(whole)
+    box.install(delta)
+    assert box.current.startswith("1.3.0-")
+    with pytest.raises(BundleError, match="carries only what changed"):
+        box.install(box.bundle("1.4.0", base=current.manifest, seed=3))
+
+
+def test_order_is_kept(box: Box) -> None:
+    """Older bundles, too great steps and other makers are refused; a flag for it is on record."""
+    box.install(box.bundle("1.2.0"), **TOLD)
+    with pytest.raises(BundleError, match="older"):
+        box.install(box.bundle("1.1.0", seed=1))
+    with pytest.raises(BundleError, match=r"takes over from 1\.5"):
+        box.install(box.bundle("2.0.0", minimum="1.5", seed=2))
+    stranger = SecretKey(b"stranger", bytes(32))
+    with pytest.raises(BundleError, match="trusted here"):
+        box.install(box.bundle("1.3.0", key=stranger, seed=3))
+    assert box.current.startswith("1.2.0-")
+    box.install(box.bundle("1.1.0", seed=4), allowed=(DOWNGRADE,))
+    assert box.current.startswith("1.1.0-")
+    assert '"allowed"' in (box.root.folder / "audit.jsonl").read_text()
+
+
+def test_the_same_bundle_twice_changes_nothing(box: Box) -> None:
+    """Run again, it says that it is installed already."""
+    bundle = box.bundle()
+    box.install(bundle, **TOLD)
+    calls = list(box.service.calls)
+    box.install(bundle)
+    assert box.service.calls == calls
+    assert "already" in box.said[-1]
+
+
+@pytest.mark.parametrize("step", ["stage", "create", "self_test", "require_fit"])
+def test_a_failure_before_the_switch_leaves_no_trace(
+    box: Box, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Whatever step fails, current is what it was and no half release is left."""
+    first = box.install(box.bundle("1.2.0"), **TOLD)
+    room = environment if step == "create" else install
+    before = list(box.service.calls)
+
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise MachineError("planted")
+
+    monkeypatch.setattr(room, step, fail)
+    with pytest.raises(KitError, match="planted"):
+        box.install(box.bundle("1.3.0", seed=1))
+    assert box.current == first
+    assert [path.name for path in (box.root.folder / "releases").iterdir()] == [first]
+    assert box.service.calls == before
+
+
+def test_damage_is_found_before_anything_is_staged(box: Box) -> None:
+    """A stranger in the folder, or a short file, is named; a flipped bit is found while copying."""
+    for spoil in (_stranger, _shorter, _flipped):
+        bundle = box.bundle(seed=5)
+        name = spoil(bundle)
+        with pytest.raises(BundleError) as caught:
+            box.install(bundle, **TOLD)
+        assert name in "\n".join(caught.value.lines())
+        assert box.current == ""
+        assert box.root.list() == []
+
+
+def _stranger(bundle: Path) -> str:
+    (bundle / "wheels" / "evil.whl").write_bytes(b"x")
+    return "wheels/evil.whl"
+
+
+def _shorter(bundle: Path) -> str:
+    path = bundle / "docs" / "index.html"
+    path.write_bytes(path.read_bytes()[:-1])
+    return "docs/index.html"
+
+
+def _flipped(bundle: Path) -> str:
+    path = bundle / "docs" / "index.html"
+    path.write_bytes(b"X" + path.read_bytes()[1:])
+    return "docs/index.html"
+
+
+def test_two_installations_do_not_meet(box: Box) -> None:
+    """The second is told to wait."""
+    bundle = box.bundle()
+    with box.root.locked(), pytest.raises(AlreadyRunning):
+        box.install(bundle, **TOLD)
+
+
+def test_current_leads_nowhere_else(box: Box) -> None:
+    """A link that someone bent outside the releases is refused, not followed."""
+    box.install(box.bundle(), **TOLD)
+    (box.root.folder / CURRENT).unlink()
+    (box.root.folder / CURRENT).symlink_to("/tmp")
+    with pytest.raises(BundleError, match="leads to"):
+        _ = box.root.current
