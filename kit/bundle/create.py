@@ -33,7 +33,13 @@ KERNEL = (
     *("__init__.py", "errors.py", "files.py", "bundle/__init__.py", "bundle/ed25519.py"),
     *("bundle/environment.py", "bundle/install.py", "bundle/kernel.py", "bundle/manifest.py"),
     *("bundle/minisign.py", "bundle/preflight.py", "bundle/releases.py", "bundle/repair.py"),
-    *("bundle/server.py", "bundle/service.py", "bundle/stage.py", "bundle/trust.py"),
+    *(
+        "bundle/rollback.py",
+        "bundle/server.py",
+        "bundle/service.py",
+        "bundle/stage.py",
+        "bundle/trust.py",
+    ),
     *("bundle/units.py", "bundle/verify.py", "bundle/volumes.py"),
 )
 README = """\

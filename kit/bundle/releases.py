@@ -56,6 +56,12 @@ class Release:
     def python(self) -> Path:
         return self.folder / "venv" / "bin" / "python"
 
+    @property
+    def schema(self) -> int:
+        """The version of the database that it writes; 0 = it did not say."""
+        record = json.loads((self.folder / RECORD).read_text(encoding="utf-8"))
+        return int(record.get("schema", 0))
+
 
 def release_id(manifest: Manifest) -> str:
     """'1.2.0-3f5c1a9e': two bundles of one version have two names."""

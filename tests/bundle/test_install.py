@@ -8,15 +8,24 @@ from pathlib import Path
 import pytest
 
 from kit.bundle import environment, install, write
+from kit.bundle import rollback as rollback_module
 from kit.bundle.install import DOWNGRADE, InstallPlan
 from kit.bundle.manifest import Manifest
 from kit.bundle.minisign import SecretKey
 from kit.bundle.releases import CURRENT, PREVIOUS, Root
+from kit.bundle.rollback import rollback
 from kit.bundle.server import Server
 from kit.bundle.trust import SIGNER
 from kit.bundle.units import Serving
 from kit.bundle.write import Part
-from kit.errors import AlreadyRunning, BundleError, KitError, MachineError, UsageError
+from kit.errors import (
+    AlreadyRunning,
+    BundleError,
+    KitError,
+    MachineError,
+    NotFound,
+    UsageError,
+)
 from tests.bundle.made import KEY, TEMPLATE, parts
 
 SERVER = Server(
@@ -274,3 +283,37 @@ def test_current_leads_nowhere_else(box: Box) -> None:
     (box.root.folder / CURRENT).symlink_to("/tmp")
     with pytest.raises(BundleError, match="leads to"):
         _ = box.root.current
+
+
+def test_rollback_goes_to_the_release_before_and_forward_again(box: Box) -> None:
+    """The two change places, in one step each; without a previous one it is refused."""
+    first = box.install(box.bundle("1.2.0"), **TOLD)
+    serving = Serving(box.root.folder, box.folder / "home", "kit")
+    with pytest.raises(NotFound):
+        rollback(serving, box.service, say=box.said.append)
+    second = box.install(box.bundle("1.3.0", seed=1))
+    assert rollback(serving, box.service, say=box.said.append).id == first
+    assert box.current == first
+    assert rollback(serving, box.service, say=box.said.append).id == second
+    assert box.service.calls[-2:] == ["stop", "start"]
+
+
+def test_rollback_over_a_newer_database_needs_a_word(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Data that the older release cannot read is not touched unless it is allowed; then the backup
+    from before the upgrade comes back."""
+    first = box.install(box.bundle("1.2.0"), **TOLD)
+    monkeypatch.setattr(install, "self_test", lambda _python: {"schema": 2})
+    second = box.install(box.bundle("1.3.0", seed=1))
+    serving = Serving(box.root.folder, box.folder / "home", "kit")
+    with pytest.raises(BundleError, match="written since"):
+        rollback(serving, box.service, say=box.said.append)
+    assert box.current == second
+    restored: list[Path] = []
+    monkeypatch.setattr(rollback_module, "restore", lambda _r, _h, backup: restored.append(backup))
+    backup = box.folder / "home-backups" / "kit-backup-2026-11-26T100000Z"
+    backup.mkdir(parents=True)
+    (backup / "backup.json").write_text("{}")
+    rollback(serving, box.service, say=box.said.append, may_lose_newer=True)
+    assert (box.current, restored) == (first, [backup])
