@@ -161,3 +161,9 @@ def test_command_line_starts_light() -> None:
     )
     assert result.returncode == 0, result.stderr
     assert result.stderr.strip().splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("name", KERNEL)
+def test_the_kernel_speaks_old_python(name: str) -> None:
+    """What verifies and installs a bundle is grammar of Python 3.9: old servers have no newer."""
+    ast.parse((KIT / name).read_text(encoding="utf-8"), feature_version=(3, 9))

@@ -73,7 +73,7 @@ def _needed_backup(
 
 
 def restore(release: Release, home: Path, backup: Path) -> None:
-    """The home holds the backup's data, by the older release's own command. Raises: MachineError."""
+    """The home holds the backup's data, by the release's own command. Raises: MachineError."""
     command = [str(release.python), "-I", "-m", "kit", "--home", str(home), "restore", str(backup)]
     done = subprocess.run(
         [*command, "--replace"], capture_output=True, text=True, errors="replace", check=False
