@@ -24,7 +24,7 @@ import numpy as np
 from kit.engine.cpu.machine import available_memory
 from kit.engine.cpu.threads import DEFAULT_WAITING, WAITINGS
 from kit.engine.gguf import read_gguf, split_paths
-from kit.engine.gpu import Device, ModelSize
+from kit.engine.gpu import Device, ModelSize, gpu_backends
 from kit.engine.logprobs import Sampled
 from kit.engine.pace import MAX_STEP_TOKENS
 from kit.engine.sampler import Sampler, Sampling
@@ -51,11 +51,17 @@ _keep_alive: list[Any] = []  # callbacks that native code holds pointers to
 
 @functools.cache
 def load_library(
-    variant: Path | None, *, debug: bool = False, waiting: str = DEFAULT_WAITING
+    variant: Path | None,
+    *,
+    debug: bool = False,
+    waiting: str = DEFAULT_WAITING,
+    with_gpu: bool = False,
 ) -> ModuleType:
     """llama_cpp's C API with one CPU variant loaded into it; None = the one built in.
 
-    `waiting` is one of `WAITINGS` or AS_SET; what the environment says already is kept.
+    `with_gpu` loads the code for GPUs too, where it lies beside the variant as libraries of its
+    own; such a library finds out itself whether there is a device. `waiting` is one of `WAITINGS`
+    or AS_SET; what the environment says already is kept.
     Raises: MachineError if the library or the variant cannot be loaded.
     """
     for name, value in WAITINGS.get(waiting, {}).items():  # OpenMP reads them when it is loaded
@@ -71,18 +77,22 @@ def load_library(
         _keep_alive.append(callback)
         lib.llama_log_set(callback, ctypes.c_void_p(0))
         if variant is not None:
-            _load_variant(Path(lib.__file__).parent / "lib", variant)
+            load = _backend_loader(Path(lib.__file__).parent / "lib")
+            if not load(os.fsencode(variant)):
+                said = f"the CPU variant {variant.name} cannot be loaded: {last_error()}"
+                raise MachineError(said)
+            for path in gpu_backends(variant.parent) if with_gpu else ():
+                load(os.fsencode(path))  # without its driver it says so and is left out
         lib.llama_backend_init()
         return lib  # type: ignore[no-any-return]
 
 
-def _load_variant(lib_folder: Path, variant: Path) -> None:
-    """Register a CPU variant. Only this file is the copy of ggml that libllama itself links."""
+def _backend_loader(lib_folder: Path) -> Any:
+    """What registers a backend. Only this file is the copy of ggml that libllama itself links."""
     ggml = ctypes.CDLL(str(lib_folder / "libggml.so.0"))
     ggml.ggml_backend_load.restype = ctypes.c_void_p
     ggml.ggml_backend_load.argtypes = [ctypes.c_char_p]
-    if not ggml.ggml_backend_load(os.fsencode(variant)):
-        raise MachineError(f"the CPU variant {variant.name} cannot be loaded: {last_error()}")
+    return ggml.ggml_backend_load
 
 
 def _on_log(level: int, text: bytes, _user_data: Any, *, debug: bool) -> None:
