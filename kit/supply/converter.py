@@ -1,0 +1,120 @@
+"""llama.cpp's own converter, of exactly the version that the engine is, out of its source package.
+
+Knows pip and one archive, no models. Invariants: only the converter's own files are unpacked, under
+names that stay in their folder; a folder without converter.json is no converter.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit.errors import FetchError, UsageError
+from kit.files import explain_os_errors, safe_join, sha256_file, write_atomic
+
+PACKAGE = "llama-cpp-python"
+SDIST = "KIT_LLAMA_SDIST"
+"""Names the source package's file where no index can be reached."""
+RECORD = "converter.json"
+MAX_FILE_BYTES, MAX_FILES = 8 << 20, 1000
+_WANTED = re.compile(
+    r"[^/]+/vendor/llama\.cpp/(convert_hf_to_gguf\.py|conversion/[^/]+\.py|gguf-py/gguf/.+\.py)"
+)
+
+
+@dataclass(frozen=True)
+class Converter:
+    """An unpacked converter. `sdist_sha256` is the package it came out of."""
+
+    folder: Path
+    version: str
+    sdist_sha256: str
+
+    @property
+    def script(self) -> Path:
+        return self.folder / "convert_hf_to_gguf.py"
+
+
+def find_converter(home: Path, *, environ: Mapping[str, str] | None = None) -> Converter:
+    """The converter for the engine that is installed, fetched if it is not here yet.
+
+    Raises: FetchError if pip cannot get it; UsageError if the named file is not it.
+    """
+    version = importlib.metadata.version(PACKAGE)
+    folder = home / "tools" / f"converter-{version}"
+    if (folder / RECORD).is_file():
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        return Converter(folder, version, record["sdist_sha256"])
+    environ = os.environ if environ is None else environ
+    with explain_os_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".sdist-", dir=folder.parent) as work:
+            named = environ.get(SDIST)
+            sdist = Path(named) if named else _download(version, Path(work), environ)
+            shutil.rmtree(folder, ignore_errors=True)
+            _unpack(sdist, folder, version)
+            record = {"version": version, "sdist_sha256": sha256_file(sdist)}
+    write_atomic(folder / RECORD, json.dumps(record).encode())
+    return Converter(folder, version, record["sdist_sha256"])
+
+
+def _download(version: str, work: Path, environ: Mapping[str, str]) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-build-isolation"]
+    command += ["--no-binary", PACKAGE, "--disable-pip-version-check", "--no-input", "--quiet"]
+    done = subprocess.run(
+        [*command, "--dest", str(work), f"{PACKAGE}=={version}"],
+        env={**environ, "TMPDIR": str(work)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    found = sorted(work.glob("*.tar.gz"))
+    if done.returncode != 0 or len(found) != 1:
+        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")]
+        last = said[-1].removeprefix("ERROR:").strip() if said else done.stderr.strip()[-200:]
+        raise FetchError(
+            f"the source of {PACKAGE} {version}, which carries the converter, was not fetched: "
+            f"{last or 'no reason given'}",
+            hint=f"check the network, or name a copy of the file: {SDIST}=/path/to/file.tar.gz",
+        )
+    return found[0]
+
+
+def _unpack(sdist: Path, folder: Path, version: str) -> None:
+    """The converter's files out of the archive. Threat: names that leave the folder, links, bombs.
+
+    No name of the archive is used but those that the pattern takes apart.
+    """
+    num_files = 0
+    try:
+        with tarfile.open(sdist, "r:gz") as archive:
+            for member in archive:
+                found = _WANTED.fullmatch(member.name)
+                if found is None or not member.isreg():
+                    continue
+                if member.size > MAX_FILE_BYTES or num_files >= MAX_FILES:
+                    raise UsageError(f"{sdist.name} holds more than a converter: {member.name}")
+                path = safe_join(folder, found[1])
+                path.parent.mkdir(parents=True, exist_ok=True)
+                stream = archive.extractfile(member)
+                path.write_bytes(stream.read() if stream else b"")
+                num_files += 1
+    except (OSError, EOFError, tarfile.TarError) as problem:
+        raise UsageError(
+            f"{sdist} is no whole source package of {PACKAGE}: {problem}",
+            hint=f"expected {PACKAGE.replace('-', '_')}-{version}.tar.gz",
+        ) from None
+    if not (folder / "convert_hf_to_gguf.py").is_file():
+        raise UsageError(f"{sdist} holds no converter; the source of {PACKAGE} {version} expected")

@@ -1,0 +1,135 @@
+"""A hub's model to a GGUF file that the real engine answers from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from kit.engine.gguf import read_gguf
+from kit.engine.quantize import quantize
+from kit.errors import ModelError, UsageError
+from kit.supply.convert import convert
+from kit.supply.converter import RECORD, Converter, find_converter
+from tests.e2e.engine_process import EngineProcess, ask
+from tests.e2e.tiny_hub_models import write_decoder, write_tokenizer
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="session")
+def converter(starter_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Converter:
+    """Fetched once, into the home that keeps the starter models."""
+    kept = starter_models.parent
+    return find_converter(kept if kept.is_dir() else tmp_path_factory.mktemp("tools"))
+
+
+@pytest.fixture(scope="session")
+def hub_models(
+    converter: Converter, chat_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A folder with a tiny Llama, Qwen2 and Qwen3."""
+    folder = tmp_path_factory.mktemp("hub")
+    for architecture in ("Llama", "Qwen2", "Qwen3"):
+        place = folder / architecture
+        place.mkdir()
+        vocab_size = write_tokenizer(converter.folder / "gguf-py", chat_model, place)
+        write_decoder(architecture, place, vocab_size)
+    return folder
+
+
+@pytest.mark.parametrize("architecture", ["Llama", "Qwen2", "Qwen3"])
+def test_a_model_of_a_hub_answers_in_the_engine(
+    hub_models: Path, converter: Converter, tmp_path: Path, architecture: str
+) -> None:
+    """Converted, quantized, loaded, asked: every step of the line with a real architecture."""
+    told: list[int] = []
+    whole = convert(
+        hub_models / architecture,
+        tmp_path / "model-F16.gguf",
+        converter,
+        on_progress=lambda _what, done, _total: told.append(done),
+    )
+    header = read_gguf(whole)
+    assert header.architecture == architecture.lower()
+    assert header.type_name == "F16"
+    assert "<|im_start|>" in header.chat_template
+    assert told
+    assert max(told) == 100
+    small = quantize(whole, tmp_path / "model-Q4_0.gguf", "Q4_0", home=tmp_path)
+    assert small.stat().st_size < whole.stat().st_size / 2
+    engine = EngineProcess(small, tmp_path, "--parallel", "1", "--ctx", "256")
+    try:
+        with engine.wait_until_ready().openai() as client:
+            answer = ask(client, "Hello", max_tokens=4)
+        assert answer.usage.completion_tokens >= 1
+    finally:
+        assert engine.stop() == 0
+
+
+def test_code_of_the_model_is_not_run(
+    hub_models: Path, converter: Converter, tmp_path: Path
+) -> None:
+    """A repository whose configuration names code of its own is converted without it."""
+    place = tmp_path / "model"
+    shutil.copytree(hub_models / "Llama", place)
+    proof = tmp_path / "ran"
+    (place / "evil.py").write_text(f"open({str(proof)!r}, 'w')\nclass Tok: pass\n")
+    for name in ("config.json", "tokenizer_config.json"):
+        record = json.loads((place / name).read_text())
+        record["auto_map"] = {"AutoTokenizer": ["evil.Tok", None], "AutoConfig": "evil.Tok"}
+        (place / name).write_text(json.dumps(record))
+    try:
+        convert(place, tmp_path / "out.gguf", converter)
+    except ModelError:
+        assert not (tmp_path / "out.gguf").exists()
+    assert not proof.exists()
+
+
+def test_what_cannot_be_converted_says_why(
+    hub_models: Path, converter: Converter, tmp_path: Path
+) -> None:
+    """An unknown architecture, a retrained tokenizer, damaged weights, pickles: each in words."""
+    unknown = tmp_path / "unknown"
+    shutil.copytree(hub_models / "Llama", unknown)
+    record = json.loads((unknown / "config.json").read_text())
+    record["architectures"] = ["MoonshotForCausalLM"]
+    (unknown / "config.json").write_text(json.dumps(record))
+    with pytest.raises(ModelError, match="cannot convert MoonshotForCausalLM"):
+        convert(unknown, tmp_path / "a.gguf", converter)
+
+    retrained = tmp_path / "retrained"
+    shutil.copytree(hub_models / "Qwen2", retrained)
+    tokenizer = json.loads((retrained / "tokenizer.json").read_text())
+    tokenizer["pre_tokenizer"] = {"type": "ByteLevel", "add_prefix_space": True, "use_regex": False,
+                                  "trim_offsets": True}  # fmt: skip
+    (retrained / "tokenizer.json").write_text(json.dumps(tokenizer))
+    with pytest.raises(ModelError, match="none that llama.cpp knows"):
+        convert(retrained, tmp_path / "b.gguf", converter)
+
+    damaged = tmp_path / "damaged"
+    shutil.copytree(hub_models / "Llama", damaged)
+    weights = damaged / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(ModelError, match="could not be converted"):
+        convert(damaged, tmp_path / "c.gguf", converter)
+    weights.rename(damaged / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="pickle"):
+        convert(damaged, tmp_path / "d.gguf", converter)
+    with pytest.raises(UsageError, match="type"):
+        convert(hub_models / "Llama", tmp_path / "e.gguf", converter, out_type="q9")
+    assert not list(tmp_path.glob("*.gguf"))
+    assert not list(tmp_path.glob(".convert-*"))
+
+
+def test_the_converter_is_whole_or_not_there(converter: Converter, tmp_path: Path) -> None:
+    """Its record is written last; a wrong file is refused, and names what was expected."""
+    assert (converter.folder / RECORD).is_file()
+    assert len(converter.sdist_sha256) == 64
+    wrong = tmp_path / "wrong.tar.gz"
+    wrong.write_bytes(b"no archive")
+    with pytest.raises(UsageError, match="no whole source package"):
+        find_converter(tmp_path, environ={"KIT_LLAMA_SDIST": str(wrong)})
+    assert not list(tmp_path.rglob(RECORD))
