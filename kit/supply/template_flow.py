@@ -7,9 +7,7 @@ a person wrote counts as such.
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from jinja2 import nodes
@@ -20,10 +18,8 @@ from kit.supply.template_idioms import (
     DIVIDING,
     PART_KEYS,
     STRUCTURAL_TESTS,
-    folded,
     is_known,
     is_short,
-    shown,
 )
 from kit.supply.template_kinds import (
     ASKED,
@@ -36,12 +32,19 @@ from kit.supply.template_kinds import (
     spelled,
     union,
 )
+from kit.supply.template_nodes import (
+    attribute_of,
+    constants_of,
+    folded,
+    shown,
+    sides_of,
+    texts_denied,
+)
+from kit.supply.template_variables import TOP, Scopes, Variables
 
 MAX_PASSES = 60  # variables that feed each other settle in a few; more is a maze
 _LETTERS = re.compile(r"is[a-z]+")
-_TOP = (0,)
 Found = Callable[[int, str], None]
-Scopes = tuple[int, ...]
 
 
 def find_questions(tree: nodes.Template, found: Found) -> None:
@@ -55,76 +58,36 @@ def find_questions(tree: nodes.Template, found: Found) -> None:
     flow.report(found)
 
 
-class _Flow:
-    """The kinds of all variables, grown until they no longer change."""
+class _Flow(Variables):
+    """The walk over a template that fills the variables, and once they are known asks."""
 
     def __init__(self, tree: nodes.Template) -> None:
+        super().__init__()
         self._tree = tree
-        self._kinds: dict[tuple[object, str], Kind] = {}
         self._macros: dict[str, list[nodes.Macro]] = {}
         for macro in tree.find_all(nodes.Macro):
             self._macros.setdefault(macro.name, []).append(macro)
         self._constants = constants_of(tree)
-        self._known: list[list[nodes.Node]] = []  # expressions that are no text here
         self._found: Found | None = None
-        self._is_settled = False
 
     def settle(self) -> bool:
-        """True once all kinds are known; False if there were more steps than any real template's."""
-        self._grow((_TOP[-1], "messages"), Kind.MESSAGES)
-        self._grow((_TOP[-1], "documents"), Kind.CONTENT)
+        """True once all kinds are known; False if that took more steps than in a real template."""
+        self.grow((TOP[-1], "messages"), Kind.MESSAGES)
+        self.grow((TOP[-1], "documents"), Kind.CONTENT)
         for _ in range(MAX_PASSES):
-            self._is_settled = True
-            self._visit(self._tree, _TOP)
-            if self._is_settled:
+            self.is_settled = True
+            self._visit(self._tree, TOP)
+            if self.is_settled:
                 return True
         return False
 
     def report(self, found: Found) -> None:
         self._found = found
-        self._visit(self._tree, _TOP)
+        self._visit(self._tree, TOP)
 
     def _say(self, node: nodes.Node, what: str) -> None:
         if self._found is not None:
             self._found(node.lineno, what)
-
-    # -- variables -----------------------------------------------------------------------------
-
-    def _grow(self, key: tuple[object, str], kind: Kind) -> None:
-        before = self._kinds.get(key, Kind.NOTHING)
-        if kind | before != before:
-            self._kinds[key] = kind | before
-            self._is_settled = False
-
-    def _get(self, place: object, name: str) -> Kind:
-        return self._kinds.get((place, name), Kind.NOTHING)
-
-    def _look_up(self, scopes: Scopes, name: str) -> Kind:
-        """The union over all scopes: a name means the outer one until it is set within."""
-        return union(self._get(scope, name) for scope in scopes)
-
-    def _assign(self, target: nodes.Node, kind: Kind, scopes: Scopes) -> None:
-        if isinstance(target, nodes.Name):
-            self._grow((scopes[-1], target.name), kind)
-            self._forget(target.name)
-        elif isinstance(target, (nodes.NSRef, nodes.Getattr)):
-            self._grow(("field", target.attr), kind)
-        elif isinstance(target, nodes.Tuple):
-            for item in target.items:
-                self._assign(item, item_of(kind), scopes)
-
-    @contextlib.contextmanager
-    def _knowing(self, facts: Sequence[nodes.Node]) -> Iterator[None]:
-        self._known.append(list(facts))
-        try:
-            yield
-        finally:
-            self._known.pop()
-
-    def _forget(self, name: str) -> None:
-        """What was known of a variable does not outlive its next value."""
-        for level in self._known:
-            level[:] = [fact for fact in level if name not in _names(fact)]
 
     # -- statements ----------------------------------------------------------------------------
 
@@ -142,10 +105,10 @@ class _Flow:
             self._visit(child, scopes)
 
     def _visit_assign(self, node: nodes.Assign, scopes: Scopes) -> None:
-        self._assign(node.target, self._kind(node.node, scopes), scopes)
+        self.assign(node.target, self._kind(node.node, scopes), scopes)
 
     def _visit_assignblock(self, node: nodes.AssignBlock, scopes: Scopes) -> None:
-        self._assign(node.target, self._written_by(node, node.body, scopes), scopes)
+        self.assign(node.target, self._written_by(node, node.body, scopes), scopes)
 
     def _visit_filterblock(self, node: nodes.FilterBlock, scopes: Scopes) -> None:
         self._written_by(node, node.body, scopes)
@@ -154,26 +117,26 @@ class _Flow:
         written = self._written_by(node, node.body, scopes)
         self._kind(node.call, scopes)
         for macro in self._macros_of(node.call):
-            self._grow((id(macro), "caller"), written)
+            self.grow((id(macro), "caller"), written)
 
     def _written_by(self, node: nodes.Node, body: Sequence[nodes.Node], scopes: Scopes) -> Kind:
         self._visit_all(body, (*scopes, id(node)))
-        return self._get("written", str(id(node)))
+        return self.get("written", str(id(node)))
 
     def _visit_output(self, node: nodes.Output, scopes: Scopes) -> None:
         written = spelled(union(self._kind(item, scopes) for item in node.nodes))
         for scope in scopes:
-            self._grow(("written", str(scope)), written)
+            self.grow(("written", str(scope)), written)
 
     def _visit_if(self, node: nodes.If, scopes: Scopes) -> None:
         denied: list[nodes.Node] = []
         for branch in (node, *node.elif_):
-            with self._knowing(denied):
+            with self.knowing(denied):
                 self._kind(branch.test, scopes)
-                with self._knowing(_facts(branch.test, is_true=True)):
+                with self.knowing(texts_denied(branch.test, is_true=True)):
                     self._visit_all(branch.body, scopes)
-            denied = [*denied, *_facts(branch.test, is_true=False)]
-        with self._knowing(denied):
+            denied = [*denied, *texts_denied(branch.test, is_true=False)]
+        with self.knowing(denied):
             self._visit_all(node.else_, scopes)
 
     def _visit_for(self, node: nodes.For, scopes: Scopes) -> None:
@@ -181,8 +144,8 @@ class _Flow:
         over = self._kind(node.iter, scopes)
         if over & Kind.LENGTH:
             self._say(node, "counts by how long a message is")
-        self._assign(node.target, item_of(over), inner)
-        self._grow((id(node), "loop item"), item_of(over))
+        self.assign(node.target, item_of(over), inner)
+        self.grow((id(node), "loop item"), item_of(over))
         if node.test is not None:
             self._kind(node.test, inner)
         self._visit_all([*node.body, *node.else_], inner)
@@ -190,10 +153,9 @@ class _Flow:
     def _visit_macro(self, node: nodes.Macro, scopes: Scopes) -> None:
         inner = (*scopes, id(node))
         for argument, default in zip(reversed(node.args), reversed(node.defaults), strict=False):
-            self._grow((id(node), argument.name), self._kind(default, scopes))
-        outside, self._known = self._known, []  # it runs elsewhere
-        self._visit_all(node.body, inner)
-        self._known = outside
+            self.grow((id(node), argument.name), self._kind(default, scopes))
+        with self.knowing_nothing():  # it runs elsewhere
+            self._visit_all(node.body, inner)
 
     def _macros_of(self, call: nodes.Call) -> list[nodes.Macro]:
         return self._macros.get(call.node.name, []) if isinstance(call.node, nodes.Name) else []
@@ -209,17 +171,15 @@ class _Flow:
             kind = union(self._kind(child, scopes) for child in node.iter_child_nodes())
         else:
             kind = method(node, scopes)
-        if kind & WORDS and any(node == fact for level in self._known for fact in level):
-            return not_text(kind)
-        return kind
+        return not_text(kind) if kind & WORDS and self.is_no_text(node) else kind
 
     def _kind_name(self, node: nodes.Name, scopes: Scopes) -> Kind:
-        return self._look_up(scopes, node.name)
+        return self.look_up(scopes, node.name)
 
     def _kind_getattr(self, node: nodes.Getattr, scopes: Scopes) -> Kind:
         if isinstance(node.node, nodes.Name) and node.node.name == "loop":
             is_item = node.attr in ("previtem", "nextitem")
-            return self._look_up(scopes, "loop item") if is_item else Kind.NOTHING
+            return self.look_up(scopes, "loop item") if is_item else Kind.NOTHING
         return self._field(self._kind(node.node, scopes), node.attr)
 
     def _kind_getitem(self, node: nodes.Getitem, scopes: Scopes) -> Kind:
@@ -233,7 +193,7 @@ class _Flow:
         return self._field(base, value) if isinstance(value, str) else item_of(base)
 
     def _field(self, base: Kind, name: str) -> Kind:
-        return field_of(base, name) | self._get("field", name)
+        return field_of(base, name) | self.get("field", name)
 
     def _kind_slice(self, node: nodes.Slice, scopes: Scopes) -> Kind:
         if union(self._kind(child, scopes) for child in node.iter_child_nodes()) & WORDS:
@@ -257,19 +217,19 @@ class _Flow:
 
     def _kind_and(self, node: nodes.And, scopes: Scopes) -> Kind:
         left = self._kind(node.left, scopes)
-        with self._knowing(_facts(node.left, is_true=True)):
+        with self.knowing(texts_denied(node.left, is_true=True)):
             return left | self._kind(node.right, scopes)
 
     def _kind_or(self, node: nodes.Or, scopes: Scopes) -> Kind:
         left = self._kind(node.left, scopes)
-        with self._knowing(_facts(node.left, is_true=False)):
+        with self.knowing(texts_denied(node.left, is_true=False)):
             return left | self._kind(node.right, scopes)
 
     def _kind_condexpr(self, node: nodes.CondExpr, scopes: Scopes) -> Kind:
         self._kind(node.test, scopes)
-        with self._knowing(_facts(node.test, is_true=True)):
+        with self.knowing(texts_denied(node.test, is_true=True)):
             kind = self._kind(node.expr1, scopes)
-        with self._knowing(_facts(node.test, is_true=False)):
+        with self.knowing(texts_denied(node.test, is_true=False)):
             return kind | self._kind(node.expr2, scopes)
 
     def _constant(self, node: nodes.Node) -> nodes.Node:
@@ -288,10 +248,10 @@ class _Flow:
         if node.node.name == "strftime_now":
             return Kind.DATE
         if node.node.name == "caller":
-            return self._look_up(scopes, "caller")
+            return self.look_up(scopes, "caller")
         if node.node.name == "namespace":
             for key, kind in named.items():
-                self._grow(("field", key), kind)
+                self.grow(("field", key), kind)
             return Kind.NOTHING
         return self._call_macro(node, given, named)
 
@@ -299,14 +259,14 @@ class _Flow:
         macros = self._macros_of(node)
         for macro in macros:
             for argument, kind in zip(macro.args, given, strict=False):
-                self._grow((id(macro), argument.name), kind)
+                self.grow((id(macro), argument.name), kind)
             for key, kind in named.items():
-                self._grow((id(macro), key), kind)
-            self._grow((id(macro), "varargs"), union(given))
-            self._grow((id(macro), "kwargs"), union(named.values()))
+                self.grow((id(macro), key), kind)
+            self.grow((id(macro), "varargs"), union(given))
+            self.grow((id(macro), "kwargs"), union(named.values()))
         if not macros:
             return union([*given, *named.values()])
-        return union(self._get("written", str(id(macro))) for macro in macros)
+        return union(self.get("written", str(id(macro))) for macro in macros)
 
     def _call_method(
         self, node: nodes.Call, method: nodes.Getattr, given: list[Kind], scopes: Scopes
@@ -318,7 +278,8 @@ class _Flow:
         if name in ("append", "extend", "insert", "update", "setdefault"):
             held = union(given)
             is_list = name == "append" and held & Kind.MESSAGE
-            self._assign(method.node, Kind.MESSAGES if is_list else held, scopes)
+            for scope in scopes:  # it changes the list, whichever variable of that name is meant
+                self.assign(method.node, Kind.MESSAGES if is_list else held, (scope,))
             return Kind.NOTHING
         if base & (WORDS | Kind.DATE):
             self._check_method(node, name, base)
@@ -336,9 +297,10 @@ class _Flow:
             self._say(node, f"asks for the letters of {whom}: {name}()")
         elif name == "replace":
             self._check_replace(node, node.args)
-        elif name in ASKING | CUTTING and node.args:
-            if not is_known(self._constant(node.args[0]), is_cut=name in CUTTING):
-                self._say(node, f"asks {whom}: {name}({shown(node.args[0])})")
+        elif name in ASKING | CUTTING and not all(
+            is_known(self._constant(asked), is_cut=name in CUTTING) for asked in node.args[:1]
+        ):
+            self._say(node, f"asks {whom}: {name}({shown(node.args[0])})")
 
     def _check_replace(self, node: nodes.Call | nodes.Filter, given: Sequence[nodes.Node]) -> None:
         known = [self._constant(argument) for argument in given[:2]]
@@ -361,7 +323,7 @@ class _Flow:
             self._check_selection(node, base)
             return base
         if name == "map":
-            attribute = _attribute(node)
+            attribute = attribute_of(node)
             return self._field(item_of(base), attribute) if attribute else spelled(base)
         if name in ("first", "last", "random", "min", "max"):
             return item_of(base)
@@ -375,7 +337,7 @@ class _Flow:
         """`messages | selectattr('content', 'equalto', 'x')` is a comparison in other words."""
         asked, rest = item_of(base), list(node.args)
         if node.name.endswith("attr"):
-            attribute, rest = _attribute(node), rest[1:]
+            attribute, rest = attribute_of(node), rest[1:]
             asked = self._field(asked, attribute) if attribute else asked
         if not (asked & WORDS and rest):
             return
@@ -394,7 +356,7 @@ class _Flow:
         return Kind.NOTHING
 
     def _kind_compare(self, node: nodes.Compare, scopes: Scopes) -> Kind:
-        sides = [(side, self._kind(side, scopes)) for side in _sides(node)]
+        sides = [(side, self._kind(side, scopes)) for side in sides_of(node)]
         for operand, left, right in zip(node.ops, sides, sides[1:], strict=False):
             if not self._may_compare(operand.op, left, right):
                 said = f"{shown(left[0])} {operand.op} {shown(right[0])}"
@@ -415,46 +377,6 @@ class _Flow:
         if op in ("in", "notin") and is_mapping and isinstance(other, nodes.Const):
             return other.value in PART_KEYS or is_known(other)
         return is_known(other)
-
-
-def _facts(test: nodes.Node, *, is_true: bool) -> list[nodes.Node]:
-    """The expressions that are no text if the test came out so."""
-    if isinstance(test, nodes.Not):
-        return _facts(test.node, is_true=not is_true)
-    if isinstance(test, nodes.And if is_true else nodes.Or):
-        return [*_facts(test.left, is_true=is_true), *_facts(test.right, is_true=is_true)]
-    if isinstance(test, nodes.Test) and test.name == ("mapping" if is_true else "string"):
-        return [test.node]
-    return []
-
-
-def constants_of(tree: nodes.Template) -> dict[str, nodes.Const]:
-    """Variables that are set once, to a constant."""
-    names = Counter(name.name for name in tree.find_all(nodes.Name) if name.ctx != "load")
-    return {
-        assign.target.name: assign.node
-        for assign in tree.find_all(nodes.Assign)
-        if isinstance(assign.target, nodes.Name)
-        and isinstance(assign.node, nodes.Const)
-        and names[assign.target.name] == 1
-    }
-
-
-def _names(node: nodes.Node) -> set[str]:
-    found = {name.name for name in node.find_all(nodes.Name)}
-    return found | {node.name} if isinstance(node, nodes.Name) else found
-
-
-def _sides(node: nodes.Compare) -> list[nodes.Node]:
-    return [node.expr, *(operand.expr for operand in node.ops)]
-
-
-def _attribute(node: nodes.Filter) -> str | None:
-    """The first attribute that a filter is told to look at, if it is a constant."""
-    named = [pair.value for pair in node.kwargs if pair.key == "attribute"]
-    given = named or (node.args[:1] if node.name.endswith("attr") else [])
-    value = given[0].value if given and isinstance(given[0], nodes.Const) else None
-    return value.split(".")[0] if isinstance(value, str) else None
 
 
 def _is_sentence(node: nodes.Node) -> bool:

@@ -5,14 +5,18 @@ Words and sets, no rules. A rule of form would let any <trigger> pass, so the ma
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from jinja2 import nodes
 
+
+def words(text: str) -> frozenset[str]:
+    """The words of a line, as a set."""
+    return frozenset(text.split())
+
+
 # Fields of a message or of a part that hold structure, not what a person wrote.
-STRUCTURE = frozenset(
+STRUCTURE = words(
     "role type name id tool_calls tool_call_id tool_call function function_call tools audio image"
-    " image_url video video_url input_audio channel recipient end_turn is_error".split()
+    " image_url video video_url input_audio channel recipient end_turn is_error"
 )
 PART_KEYS = STRUCTURE | {"text", "content", "thinking", "parts", "blocks", "value", "data"}
 _MARKED = (
@@ -44,12 +48,12 @@ KNOWN_SWITCHES = frozenset(
     }
 )
 MAX_REPLACEMENT = 8  # characters: room for an escape, not for a sentence
-ASKING = frozenset("startswith endswith find rfind index rindex count".split())
-DIVIDING = frozenset("split rsplit partition rpartition".split())
-CUTTING = DIVIDING | frozenset("replace removeprefix removesuffix strip lstrip rstrip".split())
-STRUCTURAL_TESTS = frozenset(
+ASKING = words("startswith endswith find rfind index rindex count")
+DIVIDING = words("split rsplit partition rpartition")
+CUTTING = DIVIDING | words("replace removeprefix removesuffix strip lstrip rstrip")
+STRUCTURAL_TESTS = words(
     "defined undefined none string mapping iterable sequence boolean true false number integer"
-    " float callable".split()
+    " float callable"
 )
 
 
@@ -74,26 +78,3 @@ def is_short(node: nodes.Node) -> bool:
     """True if to put this in place of something adds no sentence."""
     value = node.value if isinstance(node, nodes.Const) else None
     return isinstance(value, str) and (len(value) <= MAX_REPLACEMENT or is_known(node))
-
-
-def folded(node: nodes.Node, constants: Mapping[str, nodes.Const]) -> nodes.Node:
-    """The constant that an expression always is, by its parts joined, or the expression itself."""
-    if isinstance(node, nodes.Name):
-        return constants.get(node.name, node)
-    if isinstance(node, (nodes.Add, nodes.Concat)):
-        sides = node.nodes if isinstance(node, nodes.Concat) else [node.left, node.right]
-        parts = [folded(side, constants) for side in sides]
-        if all(isinstance(part, nodes.Const) and isinstance(part.value, str) for part in parts):
-            return nodes.Const("".join(part.value for part in parts), lineno=node.lineno)
-    return node
-
-
-def shown(node: nodes.Node) -> str:
-    """An expression in few words, for a finding."""
-    if isinstance(node, nodes.Const):
-        return repr(node.value)[:60]
-    if isinstance(node, nodes.Name):
-        return node.name
-    if isinstance(node, nodes.Getattr):
-        return f"{shown(node.node)}.{node.attr}"
-    return "…"

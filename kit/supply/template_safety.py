@@ -18,8 +18,9 @@ from jinja2 import Environment, TemplateSyntaxError, nodes
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 
-from kit.supply.template_flow import constants_of, find_questions
-from kit.supply.template_idioms import folded, shown
+from kit.supply.template_flow import find_questions
+from kit.supply.template_idioms import words
+from kit.supply.template_nodes import constants_of, folded, shown
 
 Severity = Literal["danger", "warning"]
 
@@ -30,25 +31,25 @@ MAX_RANGE = 10_000
 MAX_REPEATED_CHARS = 32  # an indent, the token of an image
 
 # What transformers and llama.cpp give a template. Everything else that is called is unknown.
-FUNCTIONS = frozenset("raise_exception strftime_now namespace range dict cycler joiner".split())
-FORBIDDEN_NAMES = frozenset(
-    "self lipsum request config os sys environment builtins import eval exec open globals".split()
+FUNCTIONS = words("raise_exception strftime_now namespace range dict cycler joiner")
+FORBIDDEN_NAMES = words(
+    "self lipsum request config os sys environment builtins import eval exec open globals"
 )
-FILTERS = frozenset(
+FILTERS = words(
     "abs batch capitalize count d default dictsort e escape first float from_json indent int items"
     " join last length list lower map max min reject rejectattr replace reverse round safe select"
-    " selectattr slice sort string sum title tojson trim truncate unique upper".split()
+    " selectattr slice sort string sum title tojson trim truncate unique upper"
 )
-TESTS = frozenset(
+TESTS = words(
     "boolean callable defined divisibleby eq equalto even false float ge greaterthan gt in integer"
     " iterable le lessthan lower lt mapping ne none number odd sameas sequence string true"
-    " undefined upper == != < <= > >=".split()
+    " undefined upper == != < <= > >="
 )
-METHODS = frozenset(
+METHODS = words(
     "get items keys values pop append extend insert update setdefault copy index count find rfind"
     " split rsplit splitlines partition rpartition join replace strip lstrip rstrip removeprefix"
     " removesuffix startswith endswith lower upper title capitalize swapcase format isalnum isalpha"
-    " isdigit islower isspace istitle isupper isnumeric isdecimal".split()
+    " isdigit islower isspace istitle isupper isnumeric isdecimal"
 )
 _ADDRESS = re.compile(r"(?i)://|\b(?:https?|ftp|wss?|file|javascript|data|mailto):|\bwww\.")
 _PRIVATE = re.compile(r"__|\{[^{}]*[.\[]_")
