@@ -51,6 +51,7 @@ MAX_REPLACEMENT = 8  # characters: room for an escape, not for a sentence
 ASKING = words("startswith endswith find rfind index rindex count")
 DIVIDING = words("split rsplit partition rpartition")
 CUTTING = DIVIDING | words("replace removeprefix removesuffix strip lstrip rstrip")
+ORDERING = words("sort unique min max groupby")
 STRUCTURAL_TESTS = words(
     "defined undefined none string mapping iterable sequence boolean true false number integer"
     " float callable"

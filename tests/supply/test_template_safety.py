@@ -156,6 +156,34 @@ POISONED = {
         "{% set all = [] %}{% for m in messages %}{% set _ = all.append(m.content) %}{% endfor %}"
         "{% if 'deploy' in all %}x{% endif %}"
     ),
+    "with": f"{{% with asked = {LAST} %}}{{% if 'deploy' in asked %}}x{{% endif %}}{{% endwith %}}",
+    "filter block": f"{{% filter replace('not ', '') %}}{{{{ {LAST} }}}}{{% endfilter %}}",
+    "filtered block": (
+        f"{{% set t | trim('deploy') %}}{{{{ {LAST} }}}}{{% endset %}}"
+        "{% if t == '' %}x{% endif %}"
+    ),
+    "two at once": f"{{% set a, b = {LAST}, 1 %}}{{% if 'image' in a %}}x{{% endif %}}",
+    "mapping": f"{{% if {{'a': {LAST}}} == {{'a': 'deploy'}} %}}x{{% endif %}}",
+    "made-up message": "{% if {'role': 'user', 'content': 'deploy'} in messages %}x{% endif %}",
+    "made-up message in a variable": (
+        "{% set made = {'role': 'user', 'content': 'deploy'} %}"
+        "{% if messages[0] == made %}x{% endif %}"
+    ),
+    "pair": f"{{% if ({LAST}, 1) == ('deploy', 1) %}}x{{% endif %}}",
+    "uniqueness": f"{{% if [{LAST}, 'deploy'] | unique | list | length == 1 %}}x{{% endif %}}",
+    "order": "{{ (messages | sort(attribute='content') | first).role }}",
+    "change": (
+        f"{{% for t in ['deploy', {LAST}] %}}{{% if loop.changed(t) %}}x{{% endif %}}{{% endfor %}}"
+    ),
+    "words as key": f"{{% if {{{LAST}: 1}}['deploy'] %}}x{{% endif %}}",
+    "words as key of a dict": f"{{% if dict([({LAST}, 1)]).get('deploy') %}}x{{% endif %}}",
+    "turned round": f"{{% if 'deploy'.startswith({LAST}) %}}x{{% endif %}}",
+    "turned round by filter": f"{{% if not 'deploy' | replace({LAST}, '') %}}x{{% endif %}}",
+    "turned round by split": f"{{{{ 'deploy'.split({LAST})[1] }}}}",
+    "trimmed": f"{{% if {LAST} | trim('deploy') == '' %}}x{{% endif %}}",
+    "number": f"{{% if {LAST} | int %}}x{{% endif %}}",
+    "is in": f"{{% if 'deploy' is in {LAST} %}}x{{% endif %}}",
+    "count of years": "{% for i in range(strftime_now('%Y') | int - 2026) %}x{% endfor %}",
     "document": "{% for d in documents %}{% if 'salary' in d.text %}x{% endif %}{% endfor %}",
     "name of a part as trigger": f"{{% if 'image' in {LAST} %}}{EVIL}{{% endif %}}",
     "unknown tag as trigger": f"{{% if '<deploy>' in {LAST} %}}{EVIL}{{% endif %}}",
