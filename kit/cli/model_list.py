@@ -160,7 +160,7 @@ def _parameters(card: ModelCard | None) -> str | None:
 
 
 def _count(number: int) -> str:
-    return f"{number / 1e9:.1f} B" if number >= 1e9 else f"{number / 1e6:.0f} M"
+    return f"{number / 1e9:.1f} B" if number >= 999.5e6 else f"{number / 1e6:.0f} M"
 
 
 def _explain(room: Room, probe: MachineProbe | None) -> None:
