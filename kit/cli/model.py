@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kit.cli import options
+from kit.cli.model_list import list_models
 from kit.cli.output import emit, meter, say, table
 from kit.config import load_config
 from kit.errors import ModelError, UsageError
@@ -25,31 +26,7 @@ QuantType = Annotated[
 ]
 
 
-@app.command("list")
-def list_models(home: options.HomeOption = None, is_json: options.JsonOption = False) -> None:
-    """List the installed models and those that can be had."""
-    from kit.files import format_bytes
-    from kit.supply.catalog import load_catalog
-    from kit.supply.store import list_installed
-
-    installed = {model.name: model for model in list_installed(load_config(home=home).home)}
-    cards = load_catalog()
-    if is_json:
-        emit({"models": [_json(n, installed, cards) for n in sorted({*installed, *cards})]})
-        return
-    rows: list[tuple[object, ...]] = []
-    for name in sorted({*installed, *cards}, key=lambda name: (name not in installed, name)):
-        model, card = installed.get(name), cards.get(name)
-        kind = model.kind if model else card.kind if card else ""
-        state = f"installed {model.quant_type}".strip() if model else _how_to_get(card)
-        size = format_bytes(model.size_bytes) if model else None
-        licence = model.licence if model else card.licence if card else ""
-        rows.append((name, kind, state, size, licence))
-    table(rows, ("NAME", "KIND", "STATE", "SIZE", "LICENCE"))
-
-
-def _how_to_get(card: ModelCard | None) -> str:
-    return "kit model pull" if card and card.can_pull else "kit model import"
+app.command("list")(list_models)
 
 
 def _json(
@@ -65,8 +42,9 @@ def _json(
 
 @app.command()
 def show(name: Name, home: options.HomeOption = None, is_json: options.JsonOption = False) -> None:
-    """Show what is known about a model."""
+    """Show what is known about a model, and the memory it needs by type and context."""
     from kit.supply.catalog import find_card, load_catalog
+    from kit.supply.fit import memory_by_type
     from kit.supply.store import list_installed
 
     installed = {model.name: model for model in list_installed(load_config(home=home).home)}
@@ -74,6 +52,8 @@ def show(name: Name, home: options.HomeOption = None, is_json: options.JsonOptio
     if name not in installed:
         find_card(name)  # names the nearest one if there is none
     record = _json(name, installed, cards)
+    if name in cards:
+        record["memory"] = [asdict(row) for row in memory_by_type(cards[name])]
     if is_json:
         emit(record)
         return
@@ -83,12 +63,41 @@ def show(name: Name, home: options.HomeOption = None, is_json: options.JsonOptio
             if key in ("files", "measured"):
                 for entry in value:
                     print(f"  {key:<18} {'  '.join(map(str, entry.values()))}")
-            elif value not in (None, "", (), []):
-                print(f"  {key:<18} {value if not isinstance(value, tuple) else ', '.join(value)}")
-    if name in cards and (needed := cards[name].needed_bytes(8192)):
-        from kit.files import format_bytes
+            elif value not in (None, "", (), [], {}):
+                print(f"  {key:<18} {_said(value)}")
+    if name in cards:
+        _print_memory(cards[name])
 
-        print(f"memory for one conversation of 8,192 tokens: about {format_bytes(needed)}")
+
+def _said(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {number}" for key, number in value.items())
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    return repr(value) if isinstance(value, str) and "\n" in value else str(value)
+
+
+def _print_memory(card: ModelCard) -> None:
+    """Estimated memory by type and by the length of one conversation."""
+    from kit.files import format_bytes
+    from kit.supply.fit import memory_by_type
+
+    rows = memory_by_type(card)
+    if not rows:
+        return
+    print("memory by type, for one conversation of so many tokens (estimated):")
+    contexts = list(rows[0].needed_bytes)
+    table(
+        [
+            (
+                row.quant_type,
+                format_bytes(row.weights_bytes),
+                *(format_bytes(n) if n is not None else None for n in row.needed_bytes.values()),
+            )
+            for row in rows
+        ],
+        ("TYPE", "WEIGHTS", *(f"{num_tokens:,}" for num_tokens in contexts)),
+    )
 
 
 @app.command()

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from kit.engine.cpu.tiny_model import write_tiny_model
 from kit.errors import FetchError, ModelError, NotFound, UsageError
+from kit.supply.machine import write_probe
 from tests.cli.conftest import RunKit
+from tests.supply.test_machine import PROBE
+
+
+@pytest.fixture
+def probe_file(tmp_path: Path) -> Path:
+    """A server with 48 GiB to spare and a GPU."""
+    path = tmp_path / "machine.json"
+    path.write_text(write_probe(replace(PROBE, gpus=("NVIDIA L4",))), encoding="utf-8")
+    return path
 
 
 @pytest.fixture
@@ -73,9 +84,75 @@ def test_pull_says_what_it_cannot_fetch(run_kit: RunKit) -> None:
     assert "kit model import FILE.gguf --name qwen3-8b" in result.err
 
 
-def test_show_states_the_memory_need(run_kit: RunKit) -> None:
-    """`kit model show` says how much memory the model needs."""
-    assert (
-        "memory for one conversation of 8,192 tokens: about"
-        in run_kit("model", "show", "qwen3-8b").out
-    )
+def test_show_states_memory_by_type_and_context(run_kit: RunKit) -> None:
+    """`kit model show` says how much memory the model needs in each type at each context."""
+    shown = run_kit("model", "show", "qwen3-8b").out
+    (row,) = [line.split() for line in shown.splitlines() if line.startswith("Q4_K_M")]
+    assert [float(cell) for cell in row[1::2]] == [4.7, 5.7, 6.3, 9.7]
+    assert "4,096" in shown
+    assert "32,768" in shown
+    rows = run_kit("model", "show", "qwen3-8b", "--json").json()["memory"]
+    by_type = {row["quant_type"]: row for row in rows}
+    assert by_type["F16"]["weights_bytes"] == 2 * 8_190_735_360
+
+
+def test_list_says_what_fits_and_recommends(run_kit: RunKit, probe_file: Path) -> None:
+    """For the machine of a probe file each model has memory, verdict and speed; one is advised."""
+    result = run_kit("model", "list", "--for", str(probe_file))
+    assert result.code == 0
+    lines = {line.split()[0]: line for line in result.out.splitlines() if line}
+    assert "30.5 B (3.4 B active)" in lines["qwen3-30b-a3b"]
+    assert " yes " in lines["qwen3-4b"]
+    assert " no " in lines["gpt-oss-120b"]
+    assert " no " in lines["deepseek-v3.2"]
+    assert "recommended: qwen3-30b-a3b-instruct-2507, the largest" in result.out
+    assert "Some CPU, probed 2026-11-26" in result.err
+    assert "GPU memory is not counted: NVIDIA L4" in result.err
+
+
+def test_list_for_a_machine_as_json(run_kit: RunKit, probe_file: Path) -> None:
+    """The same as one JSON document, of one kind where asked."""
+    document = run_kit(
+        "model", "list", "--for", str(probe_file), "--kind", "reranker", "--json"
+    ).json()
+    assert {model["card"]["kind"] for model in document["models"]} == {"reranker"}
+    assert document["machine"]["memory_bytes"] == 48 << 30
+    assert document["machine"]["probe"]["cores"] == 16
+    assert document["recommended"] == "qwen3-30b-a3b-instruct-2507"
+    assert document["models"][0]["fit"]["verdict"] == "yes"
+
+
+def test_list_of_this_machine_knows_its_memory(
+    run_kit: RunKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a probe file it is this machine's memory that counts, and none is recommended."""
+    monkeypatch.setattr("kit.engine.cpu.machine.available_memory", lambda: 1 << 30)
+    result = run_kit("model", "list", "--kind", "chat")
+    assert "recommended: none: this machine lacks the memory" in result.out
+    assert "1.0 GiB available" in result.err
+    assert "bge-m3" not in result.out
+
+
+def test_list_refuses_what_it_cannot_use(run_kit: RunKit, tmp_path: Path) -> None:
+    """An unknown kind and a file that is no probe are usage errors with the next step."""
+    result = run_kit("model", "list", "--kind", "chats")
+    assert result.code == UsageError.exit_code
+    assert "known: chat, embedding, reranker" in result.err
+    other = tmp_path / "letter.json"
+    other.write_text("{}")
+    result = run_kit("model", "list", "--for", str(other))
+    assert result.code == UsageError.exit_code
+    assert "kit doctor --probe --output machine.json" in result.err
+
+
+def test_probe_is_written_and_read_back(
+    run_kit: RunKit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`kit doctor --probe` on one machine and `kit model list --for` on another are one way."""
+    monkeypatch.setattr("kit.ops.probe.measure_bandwidth", lambda: 20e9)
+    path = tmp_path / "out" / "machine.json"
+    assert run_kit("doctor", "--probe", "--output", str(path)).code == 0
+    assert run_kit("model", "list", "--for", str(path)).code == 0
+    assert run_kit("doctor", "--probe").json()["format"] == "kit machine probe"
+    refused = run_kit("doctor", "--output", str(path))
+    assert refused.code == UsageError.exit_code
