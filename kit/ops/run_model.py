@@ -34,6 +34,7 @@ N_CTX = 4096  # of the one conversation; the longest question has some 1,000 tok
 START_S = 900.0  # a large model from a slow disk
 ANSWER_S = 900.0  # of a large model on a slow machine
 STOP_S = 15.0
+END_S = 3.0
 POLL_S = 0.1
 TIMEOUT = "timeout"
 _NO_CONTEXT = "no context of"  # how the engine says that memory is short for it
@@ -155,6 +156,13 @@ class _Process:
             self._facts = {"n_embd": said["dim"]}
         return bool(said) and said.get("ready", True)
 
+    def _notice_end(self) -> None:
+        """Raise what its end means, if that comes within END_S: sockets close a little earlier."""
+        deadline = time.monotonic() + END_S
+        while time.monotonic() < deadline:
+            self._require_alive()
+            time.sleep(POLL_S)
+
     def _require_alive(self) -> None:
         """Raise what the end of the process means, if it ended."""
         death = self._child.tick(time.monotonic()) if self._child.process else None
@@ -175,8 +183,7 @@ class _Process:
         except httpx.TimeoutException:
             return Reply(error=f"no answer within {ANSWER_S:.0f} s", error_code=TIMEOUT)
         except httpx.HTTPError as problem:
-            time.sleep(POLL_S)  # the kernel closes its sockets before its end can be seen
-            self._require_alive()
+            self._notice_end()
             return Reply(error=f"the engine broke off: {problem}")
         return read_reply(response)
 
@@ -204,8 +211,7 @@ class _Process:
                 return response.json()
             raise ModelError(read_reply(response).error)
         except (httpx.HTTPError, ValueError) as problem:
-            time.sleep(POLL_S)
-            self._require_alive()
+            self._notice_end()
             raise ModelError(f"its process gave no answer: {problem}") from problem
 
     def resident_bytes(self) -> int:

@@ -121,8 +121,9 @@ def test_only_the_sampled_question_is_not_greedy() -> None:
     ("text", "num"),
     [
         ("", 0),
-        ("Nothing of it", 0),
-        ("the fund was founded in Beaufort West", 5),
+        ("Nothing here", 0),
+        ("Nothing of it", 1),
+        ("the fund was founded in Beaufort West", 6),
         ("It says: “In 2026 it paid 48250 rand to the”", 8),
         ("founded in beaufort west in 1987 in 2026 it paid", 10),
     ],
