@@ -60,7 +60,8 @@ def _head(passport: Passport) -> Iterator[str]:
     yield ""
     yield f"**{escape(verdict_line(passport))}**"
     yield ""
-    yield f"Made on {passport.made_at[:10]} by `kit model check`; `passport.json` says the same."
+    made = f"Made on {passport.made_at[:10]} by kit {passport.tools.kit}"
+    yield f"{made}; `passport.json` says the same, and has every question in full."
     yield ""
 
 
@@ -169,7 +170,7 @@ def _speed(passport: Passport) -> Iterator[str]:
     if speed.decode_tok_per_s is not None:
         rows.append(("writing", f"{speed.decode_tok_per_s:,.1f}"))
     yield from _table(("", "tokens per second"), rows)
-    yield f"{_machine(passport)}; {speed.n_threads} threads, CPU variant {speed.cpu_variant}."
+    yield f"{escape(_machine(passport))}; {speed.n_threads} threads, CPU variant {speed.cpu_variant}."
     yield ""
 
 

@@ -9,12 +9,10 @@ import pytest
 from kit.engine.cpu.tiny_model import write_tiny_model
 from kit.errors import FetchError, ModelError, NotFound, UsageError
 from kit.supply.passport_json import parse_passport
-from kit.supply.smoke.chat import QUESTIONS
 from kit.supply.smoke.reply import Reply
 from tests.cli.conftest import RunKit
 from tests.ops.scripted_model import ScriptedModel, script
-
-ASKED = {question.name: question.asks for question in QUESTIONS}
+from tests.supply.smoke.good_replies import LAST
 
 
 @pytest.fixture(autouse=True)
@@ -138,7 +136,7 @@ def test_check_tells_weak_and_changed_answers(
 ) -> None:
     """A wrong answer and one that differs from the passport are information: exit code 0."""
     imported(run_kit, gguf)
-    scripted.answers[ASKED["remembers"]] = Reply("I do not know.", finish_reason="stop")
+    scripted.answers[LAST["remembers"]] = Reply("I do not know.", finish_reason="stop")
     result = run_kit("model", "check", "office")
     assert result.code == 0
     assert "weak: remembers: 'Thandi' is not in the answer" in result.out

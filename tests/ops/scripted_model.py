@@ -14,7 +14,7 @@ from kit.supply.passport import Speed
 from kit.supply.smoke.embedding import PAIRS
 from kit.supply.smoke.reply import Reply
 from kit.supply.store import InstalledModel
-from tests.supply.smoke.good_replies import BY_ASKED
+from tests.supply.smoke.good_replies import BY_LAST
 
 
 class ScriptedModel:
@@ -42,7 +42,7 @@ class ScriptedModel:
     def ask(self, path: str, body: Mapping[str, Any]) -> Reply:
         self.asked.append(body)
         said = body["messages"][-1]["content"] if "messages" in body else body["prompt"]
-        reply = self.answers.get(said) or self.rewrite(BY_ASKED[said])
+        reply = self.answers.get(said) or self.rewrite(BY_LAST[said])
         if isinstance(reply, KitError):
             raise reply
         return reply

@@ -16,7 +16,6 @@ from kit.ops.passport import make_passport, plain_passport
 from kit.supply.catalog import STARTER_EMBEDDING, ModelFile
 from kit.supply.passport import Loss, Provenance, TemplateNote
 from kit.supply.passport_json import find_passport, passport_path, passport_text
-from kit.supply.smoke.chat import QUESTIONS
 from kit.supply.smoke.reply import Reply
 from kit.supply.store import (
     InstalledModel,
@@ -28,8 +27,8 @@ from kit.supply.store import (
     write_record,
 )
 from tests.ops.scripted_model import ScriptedModel, script
+from tests.supply.smoke.good_replies import LAST
 
-ASKED = {question.name: question.asks for question in QUESTIONS}
 LOSS = Loss(7.4, 7.3, 0.01, 0.2, 0.91, 4096)
 
 
@@ -158,7 +157,7 @@ def test_a_broken_model_is_refused_and_says_why(
     home: Path, model: InstalledModel, scripted: ScriptedModel
 ) -> None:
     """Each broken answer is named; the model does not run until it is asked again and sound."""
-    scripted.answers[ASKED["not-empty"]] = Reply("", finish_reason="stop")
+    scripted.answers[LAST["not-empty"]] = Reply("", finish_reason="stop")
     with pytest.raises(ModelError) as caught:
         ensure_passport(home, model, say=mute)
     assert [problem.where for problem in caught.value.problems] == ["not-empty"]
@@ -188,7 +187,7 @@ def test_a_model_that_dies_of_a_question_is_broken(
     home: Path, model: InstalledModel, scripted: ScriptedModel
 ) -> None:
     """The question is named, what was answered before it stays, nothing more is asked."""
-    scripted.answers[ASKED["finds"]] = ModelError("its process was killed by SIGSEGV")
+    scripted.answers[LAST["finds"]] = ModelError("its process was killed by SIGSEGV")
     passport = make_passport(home, model, say=mute)
     assert passport.smoke is not None
     last = passport.smoke.answers[-1]
@@ -245,7 +244,7 @@ def test_a_check_compares_greedy_answers(
     """Answers that differ are named; the passport stays the measure they are compared with."""
     passport = ensure_passport(home, model, say=mute)
     assert check_model(home, model, say=mute).changed == ()
-    scripted.answers[ASKED["quotes"]] = Reply(
+    scripted.answers[LAST["quotes"]] = Reply(
         "It was founded in Beaufort West in 1987.", finish_reason="stop"
     )
     checked = check_model(home, model, say=mute)

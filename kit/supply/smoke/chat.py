@@ -66,8 +66,10 @@ class ChatQuestion:
 
     @property
     def asks(self) -> str:
-        """As a person reads it: the last message, or what is to be continued."""
-        return self.messages[-1][1] if self.messages else self.prompt
+        """As a person reads it: the message, the conversation, or what is to be continued."""
+        if len(self.messages) > 1:
+            return "\n".join(f"{role}: {text}" for role, text in self.messages)
+        return self.messages[0][1] if self.messages else self.prompt
 
     @property
     def is_greedy(self) -> bool:

@@ -28,5 +28,6 @@ GOOD = {
         "'n Biblioteek is 'n plek waar mense boeke leen.", finish_reason="stop"
     ),
 }
-BY_ASKED = {question.asks: GOOD[question.name] for question in QUESTIONS}
-"""The good reply by the last message or the prompt of the request."""
+LAST = {q.name: q.messages[-1][1] if q.messages else q.prompt for q in QUESTIONS}
+"""The last message or the prompt of each question's request."""
+BY_LAST = {last: GOOD[name] for name, last in LAST.items()}
