@@ -170,7 +170,8 @@ def _speed(passport: Passport) -> Iterator[str]:
     if speed.decode_tok_per_s is not None:
         rows.append(("writing", f"{speed.decode_tok_per_s:,.1f}"))
     yield from _table(("", "tokens per second"), rows)
-    yield f"{escape(_machine(passport))}; {speed.n_threads} threads, CPU variant {speed.cpu_variant}."
+    how = f"{speed.n_threads} threads, CPU variant {speed.cpu_variant}"
+    yield f"{escape(_machine(passport))}; {escape(how)}."
     yield ""
 
 
