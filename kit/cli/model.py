@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kit.cli import options
+from kit.cli.check_model import check
 from kit.cli.model_list import list_models
 from kit.cli.output import emit, meter, say, table
 from kit.config import load_config
-from kit.errors import ModelError, UsageError
+from kit.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
     from kit.supply.catalog import ModelCard
+    from kit.supply.passport import Passport
     from kit.supply.store import InstalledModel
 
 app = typer.Typer(help="The models: which there are, and how they get here.")
@@ -23,6 +25,9 @@ app = typer.Typer(help="The models: which there are, and how they get here.")
 Name = Annotated[str, typer.Argument(help="The model's name.", metavar="NAME")]
 QuantType = Annotated[
     str | None, typer.Option("--type", help="Quantization type, for example Q4_K_M.")
+]
+NoSmoke = Annotated[
+    bool, typer.Option("--no-smoke", help="Ask it nothing: neither start nor time it.")
 ]
 
 
@@ -41,21 +46,34 @@ def _json(
 
 
 @app.command()
-def show(name: Name, home: options.HomeOption = None, is_json: options.JsonOption = False) -> None:
-    """Show what is known about a model, and the memory it needs by type and context."""
+def show(
+    name: Name,
+    is_page: Annotated[
+        bool, typer.Option("--page", help="Print the passport as a page in Markdown.")
+    ] = False,
+    home: options.HomeOption = None,
+    is_json: options.JsonOption = False,
+) -> None:
+    """Show what is known about a model: its card, memory by type and context, passport."""
     from kit.supply.catalog import find_card, load_catalog
     from kit.supply.fit import memory_by_type
+    from kit.supply.passport_json import find_passport
     from kit.supply.store import list_installed
 
-    installed = {model.name: model for model in list_installed(load_config(home=home).home)}
+    folder = load_config(home=home).home
+    installed = {model.name: model for model in list_installed(folder)}
     cards = load_catalog()
     if name not in installed:
         find_card(name)  # names the nearest one if there is none
     record = _json(name, installed, cards)
     if name in cards:
         record["memory"] = [asdict(row) for row in memory_by_type(cards[name])]
+    passport = find_passport(folder, installed[name]) if name in installed else None
+    if is_page:
+        _print_page(name, passport)
+        return
     if is_json:
-        emit(record)
+        emit(record | {"passport": asdict(passport) if passport else None})
         return
     for part in ("card", "installed"):
         print(f"{part}:" if record[part] else f"{part}: no")
@@ -67,6 +85,8 @@ def show(name: Name, home: options.HomeOption = None, is_json: options.JsonOptio
                 print(f"  {key:<18} {_said(value)}")
     if name in cards:
         _print_memory(cards[name])
+    if name in installed:
+        _print_figures(installed[name], passport)
 
 
 def _said(value: object) -> str:
@@ -100,14 +120,54 @@ def _print_memory(card: ModelCard) -> None:
     )
 
 
+def _print_page(name: str, passport: Passport | None) -> None:
+    """Raises: NotFound if there is no passport."""
+    from kit.supply.passport_page import render_page
+
+    if passport is None:
+        raise NotFound(f"{name} has no passport yet", hint=f"make it: kit model check {name}")
+    print(render_page(passport), end="")
+
+
+def _print_figures(model: InstalledModel, passport: Passport | None) -> None:
+    """The passport's main figures, or how to get them."""
+    from kit.files import format_bytes
+    from kit.supply.passport_page import verdict_line
+
+    if passport is None or not passport.is_of(model):
+        print(f"passport: none of the file that runs; make it: kit model check {model.name}")
+        return
+    print(f"passport: {verdict_line(passport)}")
+    rows = [("made at", passport.made_at), ("machine", passport.machine.cpu)]
+    if speed := passport.speed:
+        rows.append(("reads", f"{speed.prefill_tok_per_s:,} tokens per second"))
+        if speed.decode_tok_per_s is not None:
+            rows.append(("writes", f"{speed.decode_tok_per_s:,} tokens per second"))
+    if passport.memory.resident_bytes is not None:
+        rows.append(("memory", f"{format_bytes(passport.memory.resident_bytes)} measured"))
+    if loss := passport.loss:
+        said = f"{loss.perplexity:.3f} ({loss.reference_perplexity:.3f} unquantized)"
+        rows += [("perplexity", said), ("mean KL", f"{loss.mean_kl:.5f} nats")]
+    for key, value in rows:
+        print(f"  {key:<18} {value}")
+
+
 @app.command()
-def pull(name: Name, home: options.HomeOption = None, is_json: options.JsonOption = False) -> None:
+def pull(
+    name: Name,
+    is_unasked: NoSmoke = False,
+    home: options.HomeOption = None,
+    is_json: options.JsonOption = False,
+) -> None:
     """Fetch a model, checked against its card. Needs the network; nothing else does."""
+    from kit.ops.check_model import ensure_passport
     from kit.supply import fetch
     from kit.supply.catalog import find_card
 
+    folder = load_config(home=home).home
     with meter() as shown:
-        model = fetch.pull(load_config(home=home).home, find_card(name), on_progress=shown.show)
+        model = fetch.pull(folder, find_card(name), on_progress=shown.show)
+    ensure_passport(folder, model, say=say, is_asked=not is_unasked)
     _print(model, "installed", is_json)
 
 
@@ -117,11 +177,13 @@ def import_model(
     name: Annotated[str, typer.Option("--name", help="The name it gets.")],
     quant_type: QuantType = None,
     replace: Annotated[bool, typer.Option("--replace", help="In place of the one there.")] = False,
+    is_unasked: NoSmoke = False,
     home: options.HomeOption = None,
     is_json: options.JsonOption = False,
 ) -> None:
     """Install a GGUF file that is already here; with --type also in another quantization."""
     from kit.engine.quantize import file_type
+    from kit.ops.check_model import ensure_passport
     from kit.ops.starter import use_type
     from kit.supply.store import import_gguf
 
@@ -137,6 +199,7 @@ def import_model(
         file_type(wanted)
         say(f"quantizing to {wanted}")
         model = use_type(folder, model, wanted)
+    ensure_passport(folder, model, say=say, is_asked=not is_unasked)
     _print(model, "installed", is_json)
 
 
@@ -154,10 +217,15 @@ def _checked_type(quant_type: str | None) -> str | None:
 def quantize(
     name: Name,
     quant_type: QuantType = None,
+    is_unasked: NoSmoke = False,
     home: options.HomeOption = None,
     is_json: options.JsonOption = False,
 ) -> None:
-    """Run a chat model in another quantization type; without --type the fastest one here."""
+    """Run a chat model in another quantization type; without --type the fastest one here.
+
+    If its answers show that it is broken, the type before runs again.
+    """
+    from kit.ops.check_model import keep_if_sound
     from kit.ops.starter import choose_fastest, use_type
     from kit.supply.store import find_installed, require_whole
 
@@ -167,46 +235,18 @@ def quantize(
     if model.kind != "chat":
         raise UsageError(f"{name} is an embedding model; only chat models are quantized")
     require_whole(folder, model)
+    before = model
     if wanted:
         say(f"quantizing to {wanted}")
         model = use_type(folder, model, wanted)
     else:
         say("measuring which quantization type runs fastest on this machine")
         model = choose_fastest(folder, model)
+    keep_if_sound(folder, before, model, say=say, is_asked=not is_unasked)
     _print(model, f"runs as {model.quant_type}", is_json)
 
 
-@app.command()
-def check(
-    name: Annotated[
-        str | None, typer.Argument(help="One model; without it all of them.", metavar="[NAME]")
-    ] = None,
-    home: options.HomeOption = None,
-    is_json: options.JsonOption = False,
-) -> None:
-    """Read every byte of the installed models and compare it with the recorded digests."""
-    from kit.supply.store import find_damage, find_installed, list_installed, repair_hint
-
-    folder = load_config(home=home).home
-    models = [find_installed(folder, name)] if name else list_installed(folder)
-    damage = {
-        model.name: find_damage(
-            folder, model, by_digest=True, on_progress=lambda where: say(f"checking {where}")
-        )
-        for model in models
-    }
-    damaged = [model for model in models if damage[model.name]]
-    if damaged:
-        raise ModelError(
-            f"damaged: {', '.join(model.name for model in damaged)}",
-            problems=[problem for model in damaged for problem in damage[model.name]],
-            hint=repair_hint(damaged[0]),
-        )
-    if is_json:
-        emit({"models": [{"name": model.name, "whole": True} for model in models]})
-        return
-    for model in models:
-        print(f"{model.name}: whole ({len(model.files)} files)")
+app.command()(check)
 
 
 @app.command()

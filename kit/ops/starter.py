@@ -6,6 +6,7 @@ interrupted first run goes on where it stopped. Invariant: what a person removed
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import re
@@ -82,6 +83,19 @@ def prepare_chat_model(home: Path, *, say: Say) -> None:
         say(f"the starter model stays as it arrived ({model.quant_type}): {problem.message}")
         return
     say(f"the starter model runs as {model.quant_type}")
+
+
+def write_passports(config: Config) -> None:
+    """Each starter model that is needed has a passport of the file it runs from.
+
+    Only what the files say: nobody waits for questions on a first run, `kit model check` asks them.
+    """
+    from kit.ops.check_model import ensure_passport
+
+    for name in needed_models(config):
+        model = find_installed(config.home, name)
+        with contextlib.suppress(ModelError):  # a broken one is refused when it is to run
+            ensure_passport(config.home, model, say=lambda _: None, is_asked=False)
 
 
 def choose_fastest(home: Path, model: InstalledModel) -> InstalledModel:

@@ -10,7 +10,11 @@ import pytest
 from kit.engine.cpu.tiny_model import write_tiny_model
 from kit.errors import FetchError, ModelError, NotFound, UsageError
 from kit.supply.machine import write_probe
+from kit.supply.passport_json import parse_passport
+from kit.supply.smoke.reply import Reply
 from tests.cli.conftest import RunKit
+from tests.ops.scripted_model import ScriptedModel, script
+from tests.supply.smoke.good_replies import LAST
 from tests.supply.test_machine import PROBE
 
 
@@ -20,6 +24,12 @@ def probe_file(tmp_path: Path) -> Path:
     path = tmp_path / "machine.json"
     path.write_text(write_probe(replace(PROBE, gpus=("NVIDIA L4",))), encoding="utf-8")
     return path
+
+
+@pytest.fixture(autouse=True)
+def scripted(monkeypatch: pytest.MonkeyPatch) -> ScriptedModel:
+    """No command of these tests starts a model; this one answers in its place."""
+    return script(monkeypatch)
 
 
 @pytest.fixture
@@ -156,3 +166,136 @@ def test_probe_is_written_and_read_back(
     assert run_kit("doctor", "--probe").json()["format"] == "kit machine probe"
     refused = run_kit("doctor", "--output", str(path))
     assert refused.code == UsageError.exit_code
+
+
+def imported(run_kit: RunKit, gguf: Path, *flags: str) -> None:
+    assert run_kit("model", "import", str(gguf), "--name", "office", *flags).code == 0
+
+
+def test_import_asks_and_show_tells(run_kit: RunKit, gguf: Path, scripted: ScriptedModel) -> None:
+    """An imported model has a passport, whose figures `show` prints, as JSON or as a page."""
+    imported(run_kit, gguf)
+    assert scripted.num_started == 1
+    shown = run_kit("model", "show", "office").out
+    assert "passport: sound; 14 of 14 smoke questions passed" in shown
+    assert "500.0 tokens per second" in shown
+    document = run_kit("model", "show", "office", "--json").json()["passport"]
+    assert document["smoke"]["answers"][1]["name"] == "not-empty"
+    page = run_kit("model", "show", "office", "--page").out
+    assert page.startswith("# Passport of office\n")
+    assert run_kit("model", "show", "qwen3-8b", "--page").code == NotFound.exit_code
+
+
+def test_no_smoke_starts_nothing(run_kit: RunKit, gguf: Path, scripted: ScriptedModel) -> None:
+    """With --no-smoke a model is installed and checked without being started."""
+    imported(run_kit, gguf, "--no-smoke")
+    assert run_kit("model", "check", "office", "--no-smoke").code == 0
+    assert scripted.num_started == 0
+    assert "not measured yet: kit model check office" in run_kit("model", "show", "office").out
+
+
+def test_check_of_all_compares_digests_only(
+    run_kit: RunKit, gguf: Path, scripted: ScriptedModel
+) -> None:
+    """A named model is asked, all of them only on demand."""
+    imported(run_kit, gguf, "--no-smoke")
+    assert "office: whole (1 files)" in run_kit("model", "check").out
+    assert scripted.num_started == 0
+    assert "14 of 14 smoke questions passed" in run_kit("model", "check", "--smoke").out
+    assert "14 of 14 smoke questions passed" in run_kit("model", "check", "office").out
+    assert scripted.num_started == 2
+    (checked,) = run_kit("model", "check", "office", "--json").json()["models"]
+    assert (checked["name"], checked["whole"], checked["smoke"]["changed"]) == ("office", True, [])
+
+
+def test_check_tells_weak_and_changed_answers(
+    run_kit: RunKit, gguf: Path, scripted: ScriptedModel
+) -> None:
+    """A wrong answer and one that differs from the passport are information: exit code 0."""
+    imported(run_kit, gguf)
+    scripted.answers[LAST["remembers"]] = Reply("I do not know.", finish_reason="stop")
+    result = run_kit("model", "check", "office")
+    assert result.code == 0
+    assert "weak: remembers: 'Thandi' is not in the answer" in result.out
+    assert "answered otherwise than in the passport: remembers" in result.out
+
+
+def test_check_of_a_broken_model_fails(
+    run_kit: RunKit, gguf: Path, scripted: ScriptedModel
+) -> None:
+    """Broken answers are named, with exit code 11 and a next step; the model runs no more."""
+    imported(run_kit, gguf)
+    scripted.rewrite = lambda reply: Reply("!" * 64, finish_reason="length")
+    result = run_kit("model", "check", "office")
+    assert result.code == ModelError.exit_code
+    assert "not-empty" in result.err
+    assert "100% of the answer" in result.err
+    assert "hint: see them: kit model show office --page" in result.err
+    assert "broken, do not use it" in run_kit("model", "show", "office").out
+
+
+def test_check_writes_the_passport_elsewhere(run_kit: RunKit, gguf: Path, tmp_path: Path) -> None:
+    """--passport leaves the record and its page in a folder, --renew measures anew before."""
+    imported(run_kit, gguf, "--no-smoke")
+    folder = tmp_path / "out" / "office"
+    assert run_kit("model", "check", "office", "--renew", "--passport", str(folder)).code == 0
+    passport = parse_passport((folder / "passport.json").read_text(encoding="utf-8"))
+    assert passport.smoke is not None
+    assert (folder / "passport.md").read_text(encoding="utf-8") == (
+        run_kit("model", "show", "office", "--page").out
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["office", "--smoke", "--no-smoke"], "--no-smoke contradicts --smoke"),
+        (["office", "--renew", "--no-smoke"], "--no-smoke contradicts --renew"),
+        (["--renew"], "--renew is for one model"),
+        (["--passport", "x"], "--passport is for one model"),
+    ],
+)
+def test_check_refuses_what_contradicts_itself(
+    run_kit: RunKit, flags: list[str], says: str
+) -> None:
+    """Flags that exclude each other are an error before anything is read."""
+    result = run_kit("model", "check", *flags)
+    assert result.code == UsageError.exit_code
+    assert says in result.err
+
+
+def test_a_damaged_passport_is_an_error_that_names_it(
+    run_kit: RunKit, gguf: Path, home: Path
+) -> None:
+    """`show` says what is wrong with it and how it is made anew, and that works."""
+    imported(run_kit, gguf)
+    (home / "models" / "office" / "passport.json").write_text('{"schema": 99}')
+    result = run_kit("model", "show", "office")
+    assert result.code == ModelError.exit_code
+    assert "schema 1 expected, 99 observed" in result.err
+    assert "kit model check office --renew" in result.err
+    assert run_kit("model", "check", "office", "--renew").code == 0
+    assert run_kit("model", "show", "office").code == 0
+
+
+def test_quantize_gives_a_passport_of_the_new_file(
+    run_kit: RunKit, gguf: Path, scripted: ScriptedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What runs from now on was asked; if it is broken, the type before runs again."""
+    imported(run_kit, gguf, "--no-smoke")
+
+    def quantize(source: Path, destination: Path, quant_type: str, **_: object) -> Path:
+        destination.write_bytes(source.read_bytes() + quant_type.encode())
+        return destination
+
+    monkeypatch.setattr("kit.engine.quantize.quantize", quantize)
+    assert run_kit("model", "quantize", "office", "--type", "Q4_0").code == 0
+    passport = run_kit("model", "show", "office", "--json").json()["passport"]
+    assert [file["path"] for file in passport["outputs"]] == [passport["active"]]
+    scripted.rewrite = lambda reply: Reply("!" * 64, finish_reason="length")
+    result = run_kit("model", "quantize", "office", "--type", "Q5_0")
+    assert result.code == ModelError.exit_code
+    assert "runs as Q4_0 as before" in result.err
+    again = run_kit("model", "show", "office", "--json").json()
+    assert again["passport"] == passport
+    assert again["installed"]["quant_type"] == "Q4_0"
