@@ -45,13 +45,14 @@ class Reuse:
 
     The whole conversation serves `person` alone. Its beginning, up to `shared_chars` characters
     into message number `shared_message` (0 = the first), serves all who name `shared_namespace`;
-    None = nobody.
+    None = nobody. `is_pinned` keeps that beginning on disk until its namespace is forgotten.
     """
 
     person: str
     shared_namespace: str | None = None
     shared_message: int = 0
     shared_chars: int = 0
+    is_pinned: bool = False
 
     def fields(self) -> dict[str, Any]:
         """As the kit's own engine reads it."""
@@ -61,7 +62,7 @@ class Reuse:
                 "namespace": self.shared_namespace,
                 "message": self.shared_message,
                 "chars": self.shared_chars,
-            }
+            } | ({"pin": True} if self.is_pinned else {})
         return own
 
 
@@ -169,6 +170,28 @@ class EngineClient:
         """Context of one conversation in tokens; 4096 where the server does not say."""
         await self._model_name()
         return self._n_ctx or 4096
+
+    async def pinned(self) -> list[str]:
+        """The namespaces that the engine keeps on disk; none for a server that is not ours.
+
+        Raises: EngineUnavailable, EngineError.
+        """
+        await self._model_name()
+        if not self._is_ours:
+            return []
+        response = await self._short("GET", f"{self._url}/cache/pinned")
+        if response.status_code != 200:
+            raise _refusal(response)
+        with _explain(self._url):
+            return [str(name) for name in response.json()["namespaces"]]
+
+    async def forget(self, namespace: str) -> None:
+        """Nothing that was computed in the namespace is kept. Raises: as `pinned`."""
+        response = await self._short(
+            "POST", f"{self._url}/cache/forget", json={"namespace": namespace}
+        )
+        if response.status_code != 200:
+            raise _refusal(response)
 
     async def healthy(self) -> bool:
         """Whether a question would be answered now."""
