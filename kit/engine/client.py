@@ -95,6 +95,7 @@ _CONNECT_S = 3.0
 _POOL_S = 10.0
 _SHORT_S = 10.0
 _QUEUED = ": queued "
+AWAY = (502, 503, 504)
 _CHARS_PER_TOKEN = 3  # an estimate on the safe side, for servers that cannot count
 
 
@@ -210,7 +211,8 @@ class EngineClient:
         """The model to ask: the configured one, else the first the server has."""
         if self._n_ctx is None:
             response = await self._short("GET", f"{self._url}/models")
-            if response.status_code != 200 and not self._model:
+            is_away = response.status_code in AWAY  # and will say more when it is there
+            if is_away or (response.status_code != 200 and not self._model):
                 raise _refusal(response)
             entries = (response.status_code == 200 and response.json().get("data")) or [{}]
             entry = next((e for e in entries if e.get("id") == self._model), entries[0])
@@ -291,7 +293,7 @@ def _refusal(response: httpx.Response) -> EngineError:
         return ContextOverflow(message, hint="ask a shorter question or use fewer passages")
     if response.status_code == 429:
         return EngineUnavailable("too many questions wait already", hint="ask again in a moment")
-    if response.status_code in (502, 503, 504):
+    if response.status_code in AWAY:
         return EngineUnavailable(message, hint="ask again in a moment")
     if response.status_code in (401, 403):
         return EngineError(message, hint="check [engine] api_key in kit.toml")

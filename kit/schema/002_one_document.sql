@@ -1,8 +1,5 @@
 -- Asking one document ---------------------------------------------------------------------------
+ALTER TABLE conversations ADD COLUMN document_id TEXT;  -- the one that is asked, also after it was removed; NULL = all
 
--- What a conversation asks: one document, or all of them where it is NULL. A document that was
--- removed stays named, so that its conversation does not turn to the others by itself.
-ALTER TABLE conversations ADD COLUMN document_id TEXT;
-
--- Whose documents an engine has pinned: several kits may use one engine.
+-- In `settings`, 'kit_id' begins the names of what an engine keeps of documents: several kits may use one engine.
 INSERT INTO settings VALUES ('kit_id', lower(hex(randomblob(8))));
