@@ -112,8 +112,9 @@ class PinStore:
         whole = {path for path in pinned(self._folder) if path.suffix == _SUFFIX}
         oldest = time.time() - LEFT_BEHIND_S
         for path in self._folder.iterdir() if self._folder.is_dir() else ():
-            if path not in whole and path.stat().st_mtime < oldest:
-                path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # it is gone already, or not ours to remove
+                if path not in whole and path.stat().st_mtime < oldest:
+                    path.unlink()
 
     def close(self) -> None:
         self._wait()

@@ -268,10 +268,15 @@ def test_a_part_that_does_not_say_is_not_the_whole(ask, add) -> None:
 
 
 def test_every_passage_may_support_a_sentence(ask, add) -> None:
-    """A sentence that rests on the last-ranked passage is supported: the check has them all."""
+    """Two sentences that rest on two passages are both supported, where one passage is the most
+    that a search would give: the check has them all."""
     engine = FakeEngine("The daily meal rate is R 650. The night train leaves from platform nine.")
-    answer = final(ask(add(), QUESTION, engine, settings=AnswerSettings(top_k=1)))
-    assert [sentence.support for sentence in answer.sentences][-1] == "supported"
+    question = "What is the daily meal rate, and from which platform leaves the night train?"
+    answer = final(ask(add(), question, engine, settings=AnswerSettings(top_k=1)))
+    assert [sentence.support for sentence in answer.sentences] == ["supported"] * 2
+    places = {text for citation in answer.citations for text in RULES.values()
+              if citation.text in text}  # fmt: skip
+    assert places == {RULES["Meals"], RULES["Trains"]}
 
 
 def test_an_engine_that_is_away_costs_the_models_text_alone(ask, add) -> None:

@@ -32,10 +32,15 @@ from tests.e2e.engine_process import EngineProcess
 pytestmark = pytest.mark.e2e
 
 FLAGS = ("--parallel", "2", "--ctx", "4096")
+BIRDS = (
+    "heron gannet curlew plover petrel osprey bittern avocet dunlin godwit ibis jacana kittiwake"
+    " loon merlin noddy oystercatcher pelican quail razorbill shoveler tern egret whimbrel"
+)
 MANUAL = "\n\n".join(
-    f"# Berth {n}\n\nBerth {n} holds boats of up to {n + 4} metres. Its fee is R {310 + n} a month."
-    f" The key of berth {n} is kept by the warden of pier {n % 5}."
-    for n in range(1, 25)
+    f"# The {bird} berth\n\nThe fee of the {bird} berth is R {310 + n} a month. Boats of up to"
+    f" {n % 7 + 4} metres may lie there. The key of the {bird} berth is kept by the warden of pier"
+    f" {n % 5 + 1}, who opens at seven."
+    for n, bird in enumerate(BIRDS.split())
 )
 NUM_OWN = 60  # tokens at most that a question of its own costs: itself, and the template's end
 
@@ -121,27 +126,31 @@ def test_everybody_who_asks_reads_it_once(office: Office) -> None:
     when the document is removed nothing of it is left on disk."""
     document_id = office.add("berths.md")
     prefix = office.library.whole(document_id, "ann").prefix
-    answer, computed, cached = office.ask(document_id, "ann", "What is the fee of berth 9 a month?")
+    answer, computed, cached = office.ask(
+        document_id, "ann", "What is the fee of the pelican berth a month?"
+    )
     assert answer.is_supported
     assert not answer.notices
-    assert "R 319" in answer.text
+    assert "R 327" in answer.text
     assert computed > 1000
     assert cached == 0
     num_document = computed
 
-    _, computed, cached = office.ask(document_id, "bob", "Who keeps the key of berth 17?")
+    _, computed, cached = office.ask(document_id, "bob", "What is the fee of the curlew berth a month?")
     assert computed < NUM_OWN
     assert cached > num_document - NUM_OWN
 
     wait_until(lambda: list(office.pins().values()) == [prefix], 10, "the pin on disk")
     office.restart()
-    answer, computed, cached = office.ask(document_id, "bob", "What is the fee of berth 3 a month?")
-    assert "R 313" in answer.text
+    answer, computed, cached = office.ask(
+        document_id, "bob", "What is the fee of the tern berth a month?"
+    )
+    assert "R 331" in answer.text
     assert computed < NUM_OWN
     assert cached > num_document - NUM_OWN
 
-    other = office.add("second.md", MANUAL.replace("Berth", "Mooring"))
-    office.ask(other, "ann", "What is the fee of mooring 9 a month?")
+    other = office.add("second.md", MANUAL.replace("berth", "mooring"))
+    office.ask(other, "ann", "What is the fee of the ibis mooring a month?")
     wait_until(lambda: len(office.pins()) == 2, 10, "the second pin")
     office.library.remove(document_id, "ann")
     assert office.forget_removed() == 1
@@ -160,12 +169,12 @@ def test_a_private_document_is_computed_for_its_owner_alone(office: Office) -> N
     """Its owner's next question reuses it; the same text of another person does not, and nothing
     of either is on disk."""
     mine = office.add("mine.md", is_private=True)
-    _, first, _ = office.ask(mine, "ann", "What is the fee of berth 9 a month?")
-    _, again, cached = office.ask(mine, "ann", "Who keeps the key of berth 17?")
+    _, first, _ = office.ask(mine, "ann", "What is the fee of the pelican berth a month?")
+    _, again, cached = office.ask(mine, "ann", "What is the fee of the curlew berth a month?")
     assert again < NUM_OWN
     assert cached > first - NUM_OWN
     shared = office.add("mine.md")  # the same bytes under the same name, for everybody
-    _, computed, cached = office.ask(shared, "bob", "What is the fee of berth 9 a month?")
+    _, computed, cached = office.ask(shared, "bob", "What is the fee of the pelican berth a month?")
     assert (computed, cached) == (first, 0)
     wait_until(lambda: len(office.pins()) == 1, 10, "the pin of the shared one")
     assert list(office.pins().values()) == [office.library.whole(shared, "bob").prefix]
@@ -220,9 +229,14 @@ def test_without_a_running_kit_removing_takes_the_pin_too(
     note.write_text(MANUAL)
     assert run_kit(home, "docs", "add", str(note)).code == 0
     asked = run_kit(
-        home, "ask", "What is the fee of berth 9 a month?", "--document", "berths.md", "--json"
+        home,
+        "ask",
+        "What is the fee of the pelican berth a month?",
+        "--document",
+        "berths.md",
+        "--json",
     )
-    assert "R 319" in asked.json()["answer"], asked.err
+    assert "R 327" in asked.json()["answer"], asked.err
     assert len(pinned(home / "prefixes")) == 1
     assert run_kit(home, "docs", "rm", "berths.md").code == 0
     assert list((home / "prefixes").iterdir()) == []
