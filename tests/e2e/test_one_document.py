@@ -136,7 +136,9 @@ def test_everybody_who_asks_reads_it_once(office: Office) -> None:
     assert cached == 0
     num_document = computed
 
-    _, computed, cached = office.ask(document_id, "bob", "What is the fee of the curlew berth a month?")
+    _, computed, cached = office.ask(
+        document_id, "bob", "What is the fee of the curlew berth a month?"
+    )
     assert computed < NUM_OWN
     assert cached > num_document - NUM_OWN
 

@@ -249,11 +249,11 @@ class ChatTab:
         """Draw a turn as its events come, then the stored conversation."""
         try:
             turn = await asyncio.to_thread(begin, event, user_of(request))
+            before = self._thread(turn.conversation_id, turn.owner, turn.before)
         except Exception as error:  # noqa: BLE001 - see `explain`
             yield SKIP, SKIP, SKIP, SKIP, toast_html(*explain(error))
             return
         live, failed = Live(turn.question), None
-        before = self._thread(turn.conversation_id, turn.owner, turn.before)
         yield before, live_html(live), "", SKIP, SKIP
         query, is_listed = text_of(event, "query"), False
         try:
@@ -275,9 +275,9 @@ class ChatTab:
         listing = self._listing(turn.conversation_id, turn.owner, query)
         try:
             messages = self._conversations.messages(turn.conversation_id, turn.owner)
+            thread = self._thread(turn.conversation_id, turn.owner, messages, failed)
         except NotFound:  # deleted meanwhile, in another tab
             return self._welcome(turn.owner), "", "", listing, SKIP
-        thread = self._thread(turn.conversation_id, turn.owner, messages, failed)
         toast = toast_html(*failed) if failed and not messages else SKIP
         return thread, "", _evidence(messages), listing, toast
 
