@@ -146,7 +146,12 @@ class FakeSearcher:
     async def search_document(self, query: str, *, reader: str, document_id: str) -> DocumentSearch:
         record = self._library.get(document_id, reader)
         found = await self.search(query, reader=reader, top_k=50)
-        hits = tuple(hit for hit in found.hits if hit.document_id == document_id)
+        is_shared = record.owner_id is None
+        hits = tuple(
+            replace(hit, is_shared=is_shared)
+            for hit in found.hits
+            if hit.document_id == document_id
+        )
         return DocumentSearch(WholeDocument(record, hits, f"document {document_id}"), hits)
 
 
