@@ -39,6 +39,7 @@ from kit.supply.passport import (
 from kit.supply.passport_json import find_passport, write_passport
 from kit.supply.smoke.report import SmokeReport
 from kit.supply.store import InstalledModel, model_folder, model_path
+from kit.supply.template_safety import check_template
 
 Say = Callable[[str], None]
 CONTEXTS = (2048, 4096, 8192, 32768)
@@ -68,8 +69,6 @@ def plain_passport(
     template = _template(home, model, card, findings)
     if before is not None and is_same:
         loss = loss or before.loss
-        if findings is None and template is not None and before.template is not None:
-            template = dataclasses.replace(template, findings=before.template.findings)
     return Passport(
         schema=SCHEMA,
         name=model.name,
@@ -191,7 +190,9 @@ def _template(
     if not model.active or not (text := read_gguf(model_path(home, model)).chat_template):
         return None
     digest = hashlib.sha256(text.encode()).hexdigest()
-    noted = None if findings is None else tuple(findings)
+    if findings is None:
+        findings = [TemplateNote(f.severity, f.line, f.what) for f in check_template(text)]
+    noted = tuple(findings)
     return Template(digest, card.template_sha256 if card else "", noted)
 
 
