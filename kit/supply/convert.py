@@ -121,21 +121,20 @@ def _run(
 ) -> tuple[str, int]:
     """(what the child said, its status); progress follows its own bar."""
     on_progress("reading the model", 0, 100)
-    child = subprocess.Popen(
+    with subprocess.Popen(
         command,
         cwd=work,
         env=dict(environ),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-    )
-    try:
-        said = _follow(child.stdout, on_progress) if child.stdout else ""
-        return said, child.wait()
-    finally:
-        if child.poll() is None:
-            child.kill()
-            child.wait()
+    ) as child:
+        try:
+            said = _follow(child.stdout, on_progress) if child.stdout else ""
+            return said, child.wait()
+        finally:
+            if child.poll() is None:
+                child.kill()
 
 
 def _follow(stream: IO[bytes], on_progress: Progress) -> str:
