@@ -124,7 +124,7 @@ def test_looking_for_suggestions_ends() -> None:
 
 def test_one_document_offers_several_questions() -> None:
     """Its own questions first, then what it states, then its longest part; each once."""
-    text = "The entry fee is R 5. The panel meets on Friday. The entry fee is R 5."
+    text = "The entry fee is R5. The panel meets on Friday. The entry fee is R5."
     sections = (
         Section("heading", "Rules > Who may apply for a berth?", 0, 10),
         Section("heading", "Rules > Boats and moorings", 0, 300),
