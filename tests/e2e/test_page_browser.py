@@ -386,6 +386,7 @@ def test_a_document_that_was_removed_is_missed(open_page: Any, server: tuple[str
     page.locator("#dialog").get_by_role("button", name="Remove").click()
     expect(row).to_have_count(0)
     page.locator("#conversations .chat").first.click()
+    expect(page.locator("#composer .asking")).to_be_visible()
     expect(page.locator("#composer .asking")).to_contain_text("not here any more")
     ask(page, "And now?")
     expect(page.locator("#toast .failure")).to_contain_text("There is no document")
