@@ -87,11 +87,15 @@ def test_import_refuses_an_unknown_type_before_copying(
     assert not (home / "models").exists()
 
 
-def test_pull_says_what_it_cannot_fetch(run_kit: RunKit) -> None:
-    """A model from elsewhere is not fetched; the import command is named."""
+def test_pull_says_when_the_hub_is_out_of_reach(
+    run_kit: RunKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hub that does not answer is named, with what to check."""
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     result = run_kit("model", "pull", "qwen3-8b")
     assert result.code == FetchError.exit_code
-    assert "kit model import FILE.gguf --name qwen3-8b" in result.err
+    assert "hf://Qwen/Qwen3-8B cannot be reached" in result.err
+    assert "HF_ENDPOINT" in result.err
 
 
 def test_show_states_memory_by_type_and_context(run_kit: RunKit) -> None:
