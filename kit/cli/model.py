@@ -155,19 +155,29 @@ def _print_figures(model: InstalledModel, passport: Passport | None) -> None:
 @app.command()
 def pull(
     name: Name,
+    quant_type: QuantType = None,
     is_unasked: NoSmoke = False,
     home: options.HomeOption = None,
     is_json: options.JsonOption = False,
 ) -> None:
-    """Fetch a model, checked against its card. Needs the network; nothing else does."""
+    """Fetch a model, convert and quantize it where its source has it for training only.
+
+    Every byte is checked against the source's digests. Needs the network; nothing else does.
+    """
     from kit.ops.check_model import ensure_passport
-    from kit.supply import fetch
+    from kit.ops.pull import pull_model
     from kit.supply.catalog import find_card
 
     folder = load_config(home=home).home
     with meter() as shown:
-        model = fetch.pull(folder, find_card(name), on_progress=shown.show)
-    ensure_passport(folder, model, say=say, is_asked=not is_unasked)
+        model, provenance = pull_model(
+            folder,
+            find_card(name),
+            quant_type=_checked_type(quant_type),
+            say=say,
+            on_progress=shown.show,
+        )
+    ensure_passport(folder, model, say=say, is_asked=not is_unasked, provenance=provenance)
     _print(model, "installed", is_json)
 
 
