@@ -38,7 +38,7 @@ def pull_model(
     `quant_type` is that of a model which is converted here; the card's without it.
     Raises: FetchError, ModelError, UsageError, EngineError, DiskFull.
     """
-    if card.can_pull:
+    if card.is_ready_made:
         model = fetching.pull(home, card, environ=environ, on_progress=on_progress)
         return model, None
     folder = model_folder(home, card.name)

@@ -97,8 +97,8 @@ class ModelCard:
     notes: str = ""
 
     @property
-    def can_pull(self) -> bool:
-        """True if this version of the kit can fetch and run it by itself.
+    def is_ready_made(self) -> bool:
+        """True if it runs as it is fetched; else it is converted and quantized here.
 
         A chat model runs as GGUF: the card names such files, or the repository is named for them.
         """
