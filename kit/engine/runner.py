@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import sys
 import threading
 import time
 import traceback
@@ -36,7 +37,7 @@ MAX_SAMPLE_S = 60.0
 def no_longer_than(seconds: float) -> Iterator[None]:
     """What takes longer ends the process, after its stack went to stderr: native code that loops
     cannot be stopped otherwise, and whoever started the process starts another."""
-    faulthandler.dump_traceback_later(seconds, exit=True)
+    faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__ or sys.stderr)
     try:
         yield
     finally:
