@@ -89,6 +89,7 @@ def measure_types(
     types: Sequence[str],
     work_folder: Path,
     *,
+    importance: Path | None = None,
     home: Path | None = None,
     num_rounds: int = NUM_ROUNDS,
     n_threads: int = 0,
@@ -102,7 +103,7 @@ def measure_types(
     paths |= {name: source for name in types if name == arrived}
     for name, path in paths.items():
         if not path.exists():
-            quantize(source, path, name, home=home)
+            quantize(source, path, name, importance=importance, home=home)
     return measure_files(paths, home=home, num_rounds=num_rounds, n_threads=n_threads)
 
 

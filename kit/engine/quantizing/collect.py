@@ -112,7 +112,7 @@ class Collector:
         weights, inputs = (self._ggml.tensor(tensor.src[at]) for at in (0, 1))
         if inputs.type != _F32 or not weights.name.startswith(b"blk."):
             return False
-        return op == _EXPERTS or inputs.ne[1] >= MIN_ROWS
+        return op == _EXPERTS or int(inputs.ne[1]) >= MIN_ROWS
 
     def _add(self, tensor: Tensor) -> None:
         weights = self._ggml.tensor(tensor.src[0])

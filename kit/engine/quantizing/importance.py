@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +86,7 @@ def save_importance(importance: Importance, path: Path) -> None:
 def load_importance(path: Path) -> Importance:
     """Read and check a matrix. Raises: ModelError if it is damaged or no such file."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             weights = {
                 name.removeprefix(_PREFIX): archive[name]
                 for name in archive.files
@@ -97,7 +98,7 @@ def load_importance(path: Path) -> Importance:
                 num_tokens=int(archive["num_tokens"]),
                 weights=weights,
             )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as problem:
+    except (OSError, ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile) as problem:
         raise ModelError(
             f"{path} is no importance matrix: {problem}", hint="delete it; it is computed again"
         ) from None
