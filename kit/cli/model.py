@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +25,10 @@ app = typer.Typer(help="The models: which there are, and how they get here.")
 Name = Annotated[str, typer.Argument(help="The model's name.", metavar="NAME")]
 QuantType = Annotated[
     str | None, typer.Option("--type", help="Quantization type, for example Q4_K_M.")
+]
+QuantTypeOrAuto = Annotated[
+    str | None,
+    typer.Option("--type", help="Quantization type, for example Q4_K_M; 'auto' weighs loss, too."),
 ]
 NoSmoke = Annotated[
     bool, typer.Option("--no-smoke", help="Ask it nothing: neither start nor time it.")
@@ -226,34 +230,64 @@ def _checked_type(quant_type: str | None) -> str | None:
 @app.command()
 def quantize(
     name: Name,
-    quant_type: QuantType = None,
+    quant_type: QuantTypeOrAuto = None,
     is_unasked: NoSmoke = False,
     home: options.HomeOption = None,
     is_json: options.JsonOption = False,
 ) -> None:
     """Run a chat model in another quantization type; without --type the fastest one here.
 
-    If its answers show that it is broken, the type before runs again.
+    With --type auto the soonest of those that lose no more than the model's card allows. If its
+    answers show that it is broken, the type before runs again.
     """
     from kit.ops.check_model import keep_if_sound
     from kit.ops.starter import choose_fastest, use_type
     from kit.supply.store import find_installed, require_whole
 
     folder = load_config(home=home).home
-    wanted = _checked_type(quant_type)
+    is_auto = quant_type is not None and quant_type.lower() == "auto"
+    wanted = None if is_auto else _checked_type(quant_type)
     model = find_installed(folder, name)
     if model.kind != "chat":
         raise UsageError(f"{name} is an embedding model; only chat models are quantized")
     require_whole(folder, model)
     before = model
-    if wanted:
+    found: dict[str, Any] = {}
+    if is_auto:
+        model, found = _choose_best(folder, model)
+    elif wanted:
         say(f"quantizing to {wanted}")
         model = use_type(folder, model, wanted)
     else:
         say("measuring which quantization type runs fastest on this machine")
         model = choose_fastest(folder, model)
-    keep_if_sound(folder, before, model, say=say, is_asked=not is_unasked)
+    keep_if_sound(folder, before, model, say=say, is_asked=not is_unasked, **found)
     _print(model, f"runs as {model.quant_type}", is_json)
+
+
+def _choose_best(home: Path, model: InstalledModel) -> tuple[InstalledModel, dict[str, Any]]:
+    """The model in the type that speed and loss speak for; each type's figures are said.
+
+    Returns the model, and what its passport is to tell: {"loss", "provenance"}.
+    """
+    from kit.ops.passport import known_passport
+    from kit.ops.starter import choose_best
+    from kit.supply.catalog import load_catalog
+    from kit.supply.passport import Loss, Provenance
+
+    say("measuring how fast each type runs on this machine and what it loses")
+    card = load_catalog().get(model.name)
+    known = known_passport(home, model)
+    model, choice, matrix = choose_best(home, model, max_kl=card.max_kl if card else None)
+    for one in choice.candidates:
+        say(
+            f"  {one.type_name:<8} a typical answer {one.speed.seconds():6.1f} s, "
+            f"mean KL {one.loss.mean_kl:.4f} nats, {one.loss.top1_agreement:.0%} the same token"
+        )
+    if choice.is_relative:
+        say(f"losses are relative to what was fetched, which was {choice.reference_type} already")
+    provenance = replace(known.provenance if known else Provenance(), imatrix_sha256=matrix)
+    return model, {"loss": Loss(**asdict(choice.chosen.loss)), "provenance": provenance}
 
 
 app.command()(check)

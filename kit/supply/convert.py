@@ -27,6 +27,7 @@ OUT_TYPES = ("auto", "f32", "f16", "bf16", "q8_0")
 WEIGHTS = "*.safetensors"
 # Data that the converter reads. No *.py: a model's own code is never run.
 DATA = ("*.json", "*.safetensors", "*.model", "*.tiktoken", "*.txt", "*.jinja", "*.md", "*.vocab")
+SETTINGS = ("config.json", "tokenizer_config.json", "processor_config.json")
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _WRITTEN = re.compile(r"Writing:\s+(\d+)%")
 _UNKNOWN_MODEL = re.compile(r"Model (\S+) is not supported|Architecture '?(\S+?)'? not supported")
@@ -99,13 +100,36 @@ def _output_bytes(source: Path, out_type: str) -> int:
 
 
 def _view(source: Path, view: Path) -> Path:
-    """A folder of links to the data files alone."""
-    view.mkdir()
-    for pattern in DATA:
+    """A folder of links to the data files alone, and settings that name no code.
+
+    sentence-transformers keeps how vectors are pooled in folders of their own (1_Pooling/).
+    """
+    for pattern in (*DATA, "*/config.json"):
         for path in sorted(source.glob(pattern)):
-            if path.is_file() and not (view / path.name).exists():
-                (view / path.name).symlink_to(path.resolve())
+            seen = view / path.relative_to(source)
+            if not path.is_file() or seen.exists():
+                continue
+            seen.parent.mkdir(parents=True, exist_ok=True)
+            plain = _without_code(path) if path.name in SETTINGS else None
+            if plain is None:
+                seen.symlink_to(path.resolve())
+            else:
+                seen.write_text(plain, encoding="utf-8")
     return view
+
+
+def _without_code(path: Path) -> str | None:
+    """The settings without "auto_map", which names a model's own code; None if there is none.
+
+    The converter would look for that code, not find it, and give up on a model that needs none.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None  # the converter says what is wrong with it
+    if not isinstance(record, dict) or "auto_map" not in record:
+        return None
+    return json.dumps({key: value for key, value in record.items() if key != "auto_map"})
 
 
 def _environ(environ: Mapping[str, str], work: Path) -> dict[str, str]:

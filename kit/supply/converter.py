@@ -19,10 +19,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.errors import FetchError, UsageError
+from kit.errors import FetchError, MachineError, Problem, UsageError
 from kit.files import explain_os_errors, safe_join, sha256_file, write_atomic
 
 PACKAGE = "llama-cpp-python"
+SDIST_SHA256 = {"0.3.36": "832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e"}
+"""The source package of the pinned version; its code runs here, so no other is taken."""
 SDIST = "KIT_LLAMA_SDIST"
 """Names the source package's file where no index can be reached."""
 RECORD = "converter.json"
@@ -48,9 +50,15 @@ class Converter:
 def find_converter(home: Path, *, environ: Mapping[str, str] | None = None) -> Converter:
     """The converter for the engine that is installed, fetched if it is not here yet.
 
-    Raises: FetchError if pip cannot get it; UsageError if the named file is not it.
+    Raises: FetchError if pip cannot get it, or got another file; UsageError if the named file is
+    not it; MachineError if another engine is installed than this kit was made for.
     """
     version = importlib.metadata.version(PACKAGE)
+    if version not in SDIST_SHA256:
+        raise MachineError(
+            f"{PACKAGE} {', '.join(SDIST_SHA256)} expected, {version} is installed",
+            hint="run scripts/up again, which installs the version that belongs to this kit",
+        )
     folder = home / "tools" / f"converter-{version}"
     if (folder / RECORD).is_file():
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
@@ -61,11 +69,34 @@ def find_converter(home: Path, *, environ: Mapping[str, str] | None = None) -> C
         with tempfile.TemporaryDirectory(prefix=".sdist-", dir=folder.parent) as work:
             named = environ.get(SDIST)
             sdist = Path(named) if named else _download(version, Path(work), environ)
+            digest = _require_pinned(sdist, version, is_named=bool(named))
             shutil.rmtree(folder, ignore_errors=True)
             _unpack(sdist, folder, version)
-            record = {"version": version, "sdist_sha256": sha256_file(sdist)}
+            record = {"version": version, "sdist_sha256": digest}
     write_atomic(folder / RECORD, json.dumps(record).encode())
     return Converter(folder, version, record["sdist_sha256"])
+
+
+def _require_pinned(sdist: Path, version: str, *, is_named: bool) -> str:
+    """Its SHA-256, which is the pinned one. Threat: an index or a medium that serves other code."""
+    try:
+        digest = sha256_file(sdist)
+    except OSError as problem:
+        raise UsageError(f"cannot read {sdist}: {problem.strerror}", hint=f"see {SDIST}") from None
+    if digest == SDIST_SHA256[version]:
+        return digest
+    said = f"sha256 of {sdist.name}: {SDIST_SHA256[version]} expected, {digest} observed"
+    if is_named:
+        raise UsageError(
+            f"{sdist} is not the source package of {PACKAGE} {version}",
+            problems=[Problem(sdist.name, said)],
+            hint=f"expected {PACKAGE.replace('-', '_')}-{version}.tar.gz, as it was published",
+        )
+    raise FetchError(
+        f"the package index served another source of {PACKAGE} {version}",
+        problems=[Problem(sdist.name, said)],
+        hint="do not use it, and ask who runs the index or mirror",
+    )
 
 
 def _download(version: str, work: Path, environ: Mapping[str, str]) -> Path:

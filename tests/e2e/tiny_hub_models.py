@@ -6,6 +6,7 @@ llama.cpp's converter knows tokenizers by what they do, so one trained for a tes
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -72,3 +73,24 @@ def write_decoder(architecture: str, folder: Path, vocab_size: int) -> None:
     torch.manual_seed(7)
     model = getattr(transformers, f"{architecture}ForCausalLM")(config)
     model.to(torch.float16).save_pretrained(folder, safe_serialization=True)
+
+
+def write_encoder(embedding_model: Path, folder: Path) -> None:
+    """A tiny BERT of random weights; tokenizer and pooling are the starter embedding model's."""
+    import torch
+    import transformers
+
+    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
+        shutil.copy(embedding_model / name, folder)
+    shutil.copy(embedding_model / "modules.json", folder)
+    shutil.copytree(embedding_model / "1_Pooling", folder / "1_Pooling")
+    config = transformers.BertConfig(
+        vocab_size=len((folder / "vocab.txt").read_text(encoding="utf-8").splitlines()),
+        hidden_size=256,
+        intermediate_size=512,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=256,
+    )
+    torch.manual_seed(7)
+    transformers.BertModel(config).save_pretrained(folder, safe_serialization=True)
