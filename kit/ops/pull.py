@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from kit.files import explain_os_errors, fsync_folder, make_private_folder, sha256_file
+from kit.ops.check_model import accepted_loss
 from kit.supply import fetch as fetching
 from kit.supply.catalog import ModelCard, ModelFile
 from kit.supply.convert import convert
 from kit.supply.converter import find_converter
 from kit.supply.fetch import Progress
-from kit.supply.passport import Provenance
+from kit.supply.passport import Loss, Provenance
 from kit.supply.store import RECORD, InstalledModel, find_installed, model_folder, write_record
 
 Say = Callable[[str], None]
@@ -24,28 +26,39 @@ WHOLE = "unquantized.gguf"
 _LICENCES = ("LICEN", "COPYING", "NOTICE")
 
 
+@dataclass(frozen=True)
+class Pulled:
+    """The installed model and, where it was made here, what the stages know of it."""
+
+    model: InstalledModel
+    provenance: Provenance | None = None
+    loss: Loss | None = None
+
+
 def pull_model(
     home: Path,
     card: ModelCard,
     *,
     quant_type: str | None = None,
+    is_forced: bool = False,
     environ: Mapping[str, str] | None = None,
     say: Say,
     on_progress: Progress,
-) -> tuple[InstalledModel, Provenance | None]:
-    """(the installed model, what the stages know of its files; None if it runs as it came).
+) -> Pulled:
+    """The card's model is installed, converted and quantized if need be.
 
-    `quant_type` is that of a model which is converted here; the card's without it.
+    `quant_type` is that of a model which is converted here; the card's without it. One that lost
+    more than the card allows is refused unless it `is_forced`; what was fetched is kept then.
     Raises: FetchError, ModelError, UsageError, EngineError, DiskFull.
     """
     if card.is_ready_made:
-        model = fetching.pull(home, card, environ=environ, on_progress=on_progress)
-        return model, None
+        return Pulled(fetching.pull(home, card, environ=environ, on_progress=on_progress))
     folder = model_folder(home, card.name)
     if (folder / RECORD).is_file():
-        return find_installed(home, card.name), None
+        return Pulled(find_installed(home, card.name))
     make_private_folder(home)
-    return _make(home, card, folder, quant_type or card.quant_type, environ, say, on_progress)
+    wanted = quant_type or card.quant_type
+    return _make(home, card, folder, wanted, is_forced, environ, say, on_progress)
 
 
 def _make(
@@ -53,10 +66,11 @@ def _make(
     card: ModelCard,
     folder: Path,
     quant_type: str,
+    is_forced: bool,
     environ: Mapping[str, str] | None,
     say: Say,
     on_progress: Progress,
-) -> tuple[InstalledModel, Provenance]:
+) -> Pulled:
     from kit.engine.gguf import read_gguf
     from kit.engine.quantize import file_type, quantize
 
@@ -74,6 +88,7 @@ def _make(
         shutil.copyfile(whole, work / active)
     else:
         quantize(whole, work / active, quant_type, home=home)
+    loss = accepted_loss(home, work / active, whole, card, say=say, is_forced=is_forced)
     with explain_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for path in sorted((work / "hub").glob("*")):
@@ -96,4 +111,4 @@ def _make(
         )
         shutil.rmtree(work)
     version = f"of llama-cpp-python {converter.version}"
-    return model, Provenance(fetched.files, fetched.revision, version)
+    return Pulled(model, Provenance(fetched.files, fetched.revision, version), loss)

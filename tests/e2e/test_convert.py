@@ -205,10 +205,11 @@ def test_the_whole_line_from_a_hub_to_an_answer(
     (home / "tools" / converter.folder.name).symlink_to(converter.folder)
     with HubServer(files, faults=["cut", "broken"]) as hub:
         environ = {**os.environ, **hub.environ}
-        model, provenance = pull_model(
-            home, card, environ=environ, say=print, on_progress=lambda *_told: None
-        )
+        pulled = pull_model(home, card, environ=environ, say=print, on_progress=lambda *_told: None)
+    model, provenance = pulled.model, pulled.provenance
     assert provenance is not None
+    assert pulled.loss is not None
+    assert 0 < pulled.loss.mean_kl < 0.1
     assert {file.path for file in provenance.inputs} >= {"model.safetensors", "config.json"}
     assert "evil.py" not in {file.path for file in provenance.inputs}
     assert (model.quant_type, model.source) == ("Q8_0", f"hf://office/model@{COMMIT}")
