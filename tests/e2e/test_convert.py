@@ -48,7 +48,7 @@ def hub_models(
     return folder
 
 
-@pytest.mark.parametrize("architecture", ["Llama", "Qwen3"])
+@pytest.mark.parametrize("architecture", ["Llama", "Qwen2", "Qwen3"])
 def test_a_model_of_a_hub_answers_in_the_engine(
     hub_models: Path, converter: Converter, tmp_path: Path, architecture: str
 ) -> None:
