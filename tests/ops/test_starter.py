@@ -21,8 +21,10 @@ from kit.ops.starter import (
     prepare_chat_model,
     quantized_name,
     use_type,
+    write_passports,
 )
 from kit.supply.catalog import STARTER_CHAT, STARTER_EMBEDDING
+from kit.supply.passport_json import find_passport
 from kit.supply.store import (
     InstalledModel,
     find_damage,
@@ -187,3 +189,23 @@ def test_a_damaged_starter_is_fetched_again(
     path.write_bytes(path.read_bytes()[:-1])
     fetch_starters(config, say=lambda _: None, on_progress=lambda *_: None)
     assert fetched == [STARTER_EMBEDDING, STARTER_CHAT, STARTER_EMBEDDING]
+
+
+def test_a_first_run_writes_passports_and_asks_nothing(
+    home: Path, model: InstalledModel, quantizer: Quantizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The passport is of the file that runs; no process is started for it, nobody waits."""
+
+    def never(*_: Any, **__: Any) -> None:
+        pytest.fail("a first run started the model to ask it")
+
+    monkeypatch.setattr("kit.ops.passport.running_model", never)
+    monkeypatch.setattr("kit.ops.passport.measure_speed", never)
+    monkeypatch.setattr(starter, "needed_models", lambda config: [STARTER_CHAT])
+    prepare_chat_model(home, say=lambda _: None)
+    write_passports(load_config(home=home))
+    chosen = find_installed(home, STARTER_CHAT)
+    passport = find_passport(home, chosen)
+    assert passport is not None
+    assert passport.is_of(chosen)
+    assert (passport.quant_type, passport.smoke, passport.speed) == ("Q4_0", None, None)
