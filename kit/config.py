@@ -1,4 +1,4 @@
-"""Settings: defaults < kit.toml < KIT_* environment < flags; each remembers where it came from.
+"""Settings: defaults < the bundle's < kit.toml < KIT_* environment < flags, with their origins.
 
 Knows the names, types and limits of settings, not what they do. An unknown key is an error with a
 suggestion, so a mistyped setting never passes silently.
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import ConfigError, Problem
+from kit.release import bundled_settings, serving_home
 
 
 @dataclass(frozen=True)
@@ -107,9 +108,11 @@ _NAMES = {
 
 
 def default_home(environ: Mapping[str, str]) -> Path:
-    """KIT_HOME, else the XDG data folder."""
+    """KIT_HOME, else where the installation keeps its data, else the XDG data folder."""
     if environ.get("KIT_HOME"):
         return Path(environ["KIT_HOME"]).expanduser().absolute()
+    if installed := serving_home():
+        return installed
     data = environ.get("XDG_DATA_HOME") or str(Path(environ.get("HOME", "~")) / ".local/share")
     return Path(data).expanduser().absolute() / "kit"
 
@@ -131,11 +134,15 @@ def load_config(
         origins["home"] = "flag --home"
     elif environ.get("KIT_HOME"):
         origins["home"] = "environment KIT_HOME"
+    elif serving_home():
+        origins["home"] = "the installation"
     home = home.expanduser().absolute() if home else default_home(environ)
 
     problems: list[Problem] = []
     values: dict[str, Any] = {}
+    bundled = bundled_settings()
     layers = [
+        _from_file(bundled, problems) if bundled else {},
         _from_file(home / "kit.toml", problems),
         _from_environ(environ),
         {
@@ -165,6 +172,25 @@ def load_config(
         for section, kind in _SECTION_TYPES.items()
     }
     return Config(home=home, origins=origins, **sections)
+
+
+def read_settings(path: Path) -> dict[str, dict[str, Any]]:
+    """Section -> key -> value of a kit.toml. Raises: ConfigError naming everything wrong in it."""
+    problems: list[Problem] = []
+    found: dict[str, dict[str, Any]] = {}
+    if not path.is_file():
+        raise ConfigError(f"{path} is not there", hint="name a file such as kit.toml")
+    for name, (value, origin) in _from_file(path, problems).items():
+        section, _, key = name.partition(".")
+        try:
+            if name not in _NAMES:
+                raise ValueError(f"unknown setting{_suggestion(name)}")
+            found.setdefault(section, {})[key] = _convert(name, value)
+        except ValueError as problem:
+            problems.append(Problem(origin, f"{name}: {problem}"))
+    if problems:
+        raise ConfigError("the settings are not right", problems=problems, hint="see: kit config")
+    return found
 
 
 def _from_file(path: Path, problems: list[Problem]) -> dict[str, tuple[Any, str]]:

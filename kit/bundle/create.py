@@ -15,32 +15,48 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kit.bundle import pages
+from kit.bundle.interpreter import read_interpreter
 from kit.bundle.manifest import Target
 from kit.bundle.minisign import PublicKey
 from kit.bundle.sbom import ModelComponent, NativeComponent, sbom
+from kit.bundle.serving import Serving
 from kit.bundle.trust import SIGNER
+from kit.bundle.units import SERVICE, service_unit
 from kit.bundle.wheels import Wheel, licence_texts, read_wheel
 from kit.bundle.write import Part
 from kit.errors import BundleError, UsageError
 
 # What a bare server needs to check and install: Python 3.9 and the standard library.
 KERNEL = (
-    *("__init__.py", "errors.py", "files.py", "bundle/__init__.py", "bundle/ed25519.py"),
-    *("bundle/environment.py", "bundle/install.py", "bundle/kernel.py", "bundle/manifest.py"),
-    *("bundle/minisign.py", "bundle/preflight.py", "bundle/releases.py", "bundle/repair.py"),
-    *(
-        "bundle/rollback.py",
-        "bundle/server.py",
-        "bundle/service.py",
-        "bundle/stage.py",
-        "bundle/trust.py",
-    ),
-    *("bundle/units.py", "bundle/verify.py", "bundle/volumes.py"),
+    "__init__.py",
+    "errors.py",
+    "files.py",
+    "instance.py",
+    "bundle/__init__.py",
+    "bundle/command.py",
+    "bundle/ed25519.py",
+    "bundle/environment.py",
+    "bundle/install.py",
+    "bundle/kernel.py",
+    "bundle/manifest.py",
+    "bundle/minisign.py",
+    "bundle/preflight.py",
+    "bundle/releases.py",
+    "bundle/repair.py",
+    "bundle/rollback.py",
+    "bundle/server.py",
+    "bundle/service.py",
+    "bundle/serving.py",
+    "bundle/stage.py",
+    "bundle/trust.py",
+    "bundle/units.py",
+    "bundle/verify.py",
+    "bundle/volumes.py",
 )
 README = """\
 {name}, version {version}, made {created}
@@ -124,6 +140,32 @@ def model_parts(models: Sequence[BundledModel]) -> list[Part]:
     return parts
 
 
+def settings_part(settings: Mapping[str, Mapping[str, str | int]]) -> Part:
+    """The settings that the release starts from; a kit.toml on the server goes before them."""
+    lines = ["# What this bundle was made to run. A kit.toml in the data folder goes before it."]
+    for section, values in sorted(settings.items()):
+        lines += ["", f"[{section}]"]
+        lines += [f"{key} = {json.dumps(value)}" for key, value in sorted(values.items())]
+    return Part("settings.toml", "settings", ("\n".join(lines) + "\n").encode())
+
+
+def unit_parts() -> list[Part]:
+    """The systemd unit as it is usually installed, to be read before it is."""
+    usual = Serving(Path("/opt/kit"), Path("/var/lib/kit"), has_service=True)
+    return [Part(f"units/{SERVICE}", "unit", service_unit(usual).encode())]
+
+
+def python_parts(archive: Path | None, target: Target) -> list[Part]:
+    """A relocatable Python for servers that have none that fits; nothing without an archive.
+
+    Raises: UsageError if the archive holds none of the target's version.
+    """
+    if archive is None:
+        return []
+    files = read_interpreter(archive, target.python)
+    return [Part(f"python/{name}", "python", data) for name, data in sorted(files.items())]
+
+
 def doc_parts(checkout: Path) -> list[Part]:
     """The documentation as pages."""
     found = pages.render(checkout / "docs")
@@ -195,13 +237,3 @@ def sizes_by_part(parts: Sequence[Part]) -> dict[str, int]:
     for part in parts:
         sizes[part.kind] = sizes.get(part.kind, 0) + part.size_bytes
     return dict(sorted(sizes.items(), key=lambda pair: -pair[1]))
-
-
-def read_target(path: Path) -> Target:
-    """The target of a probe file that `kit doctor --probe` wrote there. Raises: UsageError."""
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        python = next(iter(record["pythons"]), "3.11")
-        return Target(record["machine"], python, record["glibc"])
-    except (OSError, ValueError, KeyError, TypeError) as problem:
-        raise UsageError(f"{path} is no probe file: {problem}") from None

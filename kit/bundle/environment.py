@@ -47,18 +47,37 @@ def create(folder: Path, python: str, manifest: Manifest) -> Path:
     Raises: MachineError if the environment cannot be made; BundleError if the wheels do not fit.
     """
     venv = folder / "venv"
-    _run([python, "-I", "-m", "venv", str(venv)], "the virtual environment cannot be made")
+    pip = _pip(folder / "files", manifest)
+    bare = [python, "-I", "-m", "venv", "--without-pip", str(venv)]
+    _run(bare, "the virtual environment cannot be made")
     listed = folder / "requirements.txt"
     listed.write_text(requirements(manifest), encoding="utf-8")
     paths = [folder / "files" / file.path for file in manifest.files if file.kind in _WHEELS]
     wheels = sorted({str(path.parent) for path in paths})
     inside = venv / "bin" / "python"
-    command = [str(inside), "-I", "-m", "pip", "install", "--no-index", "--no-deps"]
+    command = [str(inside), "-I", str(pip), "install", "--no-index", "--no-deps"]
     command += ["--require-hashes", "--no-cache-dir", "--disable-pip-version-check", "--no-input"]
     command += [option for wheel_folder in wheels for option in ("--find-links", wheel_folder)]
     _run([*command, "-r", str(listed)], "the wheels cannot be installed", error=BundleError)
-    _run([str(inside), "-I", "-m", "pip", "check"], "the wheels do not fit", error=BundleError)
+    _run([str(inside), "-I", str(pip), "check"], "the wheels do not fit", error=BundleError)
     return inside
+
+
+def carried_python(folder: Path, manifest: Manifest) -> str:
+    """The path of the interpreter that came with the bundle, made runnable; '' if none did."""
+    path = folder / "files" / "python" / "bin" / f"python{manifest.target.python}"
+    if not any(file.kind == "python" for file in manifest.files) or not path.is_file():
+        return ""
+    path.chmod(0o755)
+    return str(path)
+
+
+def _pip(files: Path, manifest: Manifest) -> Path:
+    """The bundle's own pip, run from its wheel: the server's may be old, or not there at all."""
+    for file in manifest.files:
+        if file.kind == "wheel" and wheel_name(file)[0] == "pip":
+            return files / file.path / "pip"
+    raise BundleError("the bundle carries no pip to install its wheels with")
 
 
 def _run(command: Sequence[str], what: str, *, error: type[KitError] = MachineError) -> None:

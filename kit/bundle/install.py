@@ -12,6 +12,7 @@ Runs on Python 3.9 with the standard library alone.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -20,15 +21,17 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from kit.bundle import environment
+from kit.bundle.command import link_command
 from kit.bundle.manifest import Manifest
 from kit.bundle.minisign import PublicKey
 from kit.bundle.preflight import choose_python, examine, require_fit
-from kit.bundle.releases import CURRENT, PREVIOUS, Release, Root
+from kit.bundle.releases import Release, Root
+from kit.bundle.rollback import restore
 from kit.bundle.server import look, version_key
-from kit.bundle.service import NoService, Service, Systemd
+from kit.bundle.service import Service, clean_environment, run_release, said, service_of
+from kit.bundle.serving import Serving, remember, remembered
 from kit.bundle.stage import require_base, stage
 from kit.bundle.trust import Ask, choose_key
-from kit.bundle.units import Serving
 from kit.bundle.verify import check_time, damaged, find_strangers, read_signed_manifest, wrong_sizes
 from kit.errors import BundleError, KitError, MachineError
 
@@ -46,8 +49,10 @@ class InstallPlan:
     serving: Serving
     key: Path | None = None
     fingerprint: str = ""
-    wants_systemd: bool = False
     allowed: tuple[str, ...] = ()
+    admin: str = ""
+    """The name of the first account, made before the first start."""
+    admin_password: str = ""
 
 
 def install(
@@ -64,8 +69,7 @@ def install(
     does not work), AlreadyRunning, DiskFull. Then what was current still is.
     """
     root = Root(plan.serving.root)
-    if service is None:
-        service = Systemd(plan.serving) if plan.wants_systemd else NoService(plan.serving)
+    service = service or service_of(plan.serving)
     with root.locked():
         if left := root.remove_leftovers():
             say(f"removed what an earlier attempt left: {', '.join(left)}")
@@ -73,7 +77,11 @@ def install(
         key, manifest = _accept(plan, root, current, say, ask)
         if current is not None and current.manifest == manifest:
             say(f"{current.id} is installed and current already")
+            if not root.is_settled or remembered(plan.serving.root) != plan.serving:
+                service.require_stoppable()
+                _see_through(plan, root, current, root.previous, service, say)
             return current
+        service.require_stoppable()
         python = _preflight(plan, manifest, current, say)
         release = _build(plan, root, manifest, current, python, say, on_progress)
         root.trust(key, f"of {manifest.name}, trusted at the installation of {manifest.version}")
@@ -130,7 +138,7 @@ def check_order(manifest: Manifest, current: Release | None, allowed: tuple[str,
 
 def _preflight(plan: InstallPlan, manifest: Manifest, current: Release | None, say: Say) -> str:
     server = look(plan.serving.root, (plan.serving.port,))
-    findings = examine(manifest, server, wants_systemd=plan.wants_systemd, is_first=current is None)
+    findings = examine(manifest, server, plan.serving, is_first=current is None, admin=plan.admin)
     for finding in findings:
         step = f" - {finding.next_step}" if finding.next_step else ""
         say(f"{finding.state:<5} {finding.name:<8} {finding.found}{step}")
@@ -152,25 +160,28 @@ def _build(
     try:
         stage(plan.bundle, manifest, folder, current, on_progress=on_progress)
         say("all files are copied and checked; installing the packages")
+        python = python or environment.carried_python(folder, manifest)
         inside = environment.create(folder, python, manifest)
         say("asking the new release a question")
-        facts = self_test(inside)
+        facts = self_test(inside, plan.serving.home)
         return root.complete(manifest, facts)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
 
 
-def self_test(python: Path) -> dict[str, object]:
+def self_test(python: Path, home: Path) -> dict[str, object]:
     """What the release said of itself after it gave one cited answer from a built-in document.
 
+    It takes its settings from `home`, which it does not change.
     Raises: MachineError with its reason if it did not.
     """
-    command = [str(python), "-I", "-m", "kit", "selftest", "--json"]
+    command = [str(python), "-I", "-m", "kit", "selftest", "--home", str(home), "--json"]
     try:
         done = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
+            env=clean_environment(),
             capture_output=True,
             text=True,
             errors="replace",
@@ -181,11 +192,8 @@ def self_test(python: Path) -> dict[str, object]:
     except (subprocess.TimeoutExpired, ValueError) as problem:
         raise MachineError(f"the new release does not work here: {problem}") from None
     if not isinstance(facts, dict):
-        said = (done.stderr.strip() or "no reason given").splitlines()
-        error = next((line for line in said if line.startswith("error:")), said[-1])
         raise MachineError(
-            f"the new release does not work here: {error.removeprefix('error: ')}",
-            hint="nothing was changed",
+            f"the new release does not work here: {said(done)}", hint="nothing was changed"
         )
     return facts
 
@@ -201,36 +209,80 @@ def _activate(
     """The release is current and well, or the one before it is again."""
     service.prepare()
     if previous is not None:
-        _back_up(release, plan.serving.home, say)
+        _back_up(release, plan.serving, say)
         service.stop()
-        root.switch(PREVIOUS, previous)
-    root.switch(CURRENT, release)
+    elif plan.admin:
+        _make_account(plan, release, say)
+    root.switch(release)
     root.record("switched", to=release.id, was=previous.id if previous else "")
+    _see_through(plan, root, release, previous, service, say)
+
+
+def _see_through(
+    plan: InstallPlan,
+    root: Root,
+    release: Release,
+    previous: Release | None,
+    service: Service,
+    say: Say,
+) -> None:
+    """The release, current already, runs and is marked good; or the one before it runs again."""
+    say("starting it")
     try:
         service.start()
         if not service.is_healthy():
             raise MachineError("the new release did not become healthy in time")
     except KitError as problem:
-        if previous is None:
+        if previous is None or release.good:
             raise
-        service.stop()
-        root.switch(CURRENT, previous)
+        _switch_back(plan, root, release, previous, service, say)
         root.record("switched back", to=previous.id, why=problem.message)
-        service.start()
         raise MachineError(
             f"{release.id} did not run, {previous.id} runs again: {problem.message}",
-            hint="see why: journalctl -u kit",
+            hint="see why: journalctl -u kit" if plan.serving.has_service else "see its log",
         ) from problem
+    remember(plan.serving)
+    root.mark_good(release)
+    if (place := link_command(plan.serving)) is not None:
+        say(f"the command is {place}")
 
 
-def _back_up(release: Release, home: Path, say: Say) -> None:
-    """The data as it is before the new release touches it. Raises: MachineError."""
-    if not (home / "kit.db").is_file():
-        return
-    folder = home.parent / f"{home.name}-backups"
-    command = [str(release.python), "-I", "-m", "kit", "--home", str(home), "backup", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+def _switch_back(
+    plan: InstallPlan,
+    root: Root,
+    release: Release,
+    previous: Release,
+    service: Service,
+    say: Say,
+) -> None:
+    service.stop()
+    if release.schema > previous.schema and release.backup is not None:
+        restore(previous, plan.serving, release.backup)
+        say("the data is as it was; what the new release made of it is kept beside it")
+    root.switch(previous)
+    before = remembered(plan.serving.root)
+    (service if before in (None, plan.serving) else service_of(before)).start()
+
+
+def _make_account(plan: InstallPlan, release: Release, say: Say) -> None:
+    """Somebody can sign in from the first start on. An account that is there stays as it is."""
+    command = ["user", "add", plan.admin, "--role", "admin", "--password-stdin"]
+    done = run_release(plan.serving, release, command, stdin=plan.admin_password + "\n")
     if done.returncode != 0:
-        said = (done.stderr.strip() or "no reason given").splitlines()[0]
-        raise MachineError(f"no backup could be made, so nothing was changed: {said}")
-    say(f"a backup of the data is in {done.stdout.strip()}")
+        say(f"note: the account {plan.admin} was not made: {said(done)}")
+
+
+def _back_up(release: Release, serving: Serving, say: Say) -> None:
+    """The data as it is before the new release touches it. Raises: MachineError."""
+    if not (serving.home / "kit.db").is_file():
+        return
+    folder = serving.backups
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    owner = serving.home.stat()
+    os.chown(folder, owner.st_uid, owner.st_gid)
+    done = run_release(serving, release, ["backup", str(folder)])
+    if done.returncode != 0:
+        raise MachineError(f"no backup could be made, so nothing was changed: {said(done)}")
+    made = Path(done.stdout.strip())
+    release.keep_backup(made)
+    say(f"a backup of the data is in {made}")

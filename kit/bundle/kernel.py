@@ -6,17 +6,18 @@ Runs on Python 3.9 with the standard library alone; `kit` itself offers the same
 from __future__ import annotations
 
 import argparse
-import os
+import getpass
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from kit.bundle.install import InstallPlan, install
+from kit.bundle.releases import CURRENT
 from kit.bundle.repair import repair_bundle
 from kit.bundle.rollback import rollback
-from kit.bundle.service import NoService, Systemd
+from kit.bundle.service import service_of
+from kit.bundle.serving import Serving, Wishes, choose
 from kit.bundle.trust import read_key
-from kit.bundle.units import Serving, checked_networks
 from kit.bundle.verify import EXPIRED, verify
 from kit.errors import KitError, UsageError
 from kit.files import format_bytes
@@ -50,13 +51,17 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--key", type=Path, help="the maker's public key, which you trust")
         command.add_argument("--allow", action="append", default=[], choices=ALLOWED)
     installed.add_argument("--fingerprint", default="", help="of the key, as you were told it")
+    installed.add_argument("--admin", default="", help="the first account; its password is asked")
+    installed.add_argument(
+        "--password-stdin", action="store_true", help="the password is the first line of stdin"
+    )
     for command in (installed, back):
-        command.add_argument("--root", type=Path, help="where releases go; default: /opt/kit")
-        command.add_argument("--home", type=Path, help="where data goes; default: /var/lib/kit")
-        command.add_argument("--host", default="127.0.0.1", help="address the page listens on")
-        command.add_argument("--port", type=int, default=7860)
-        command.add_argument("--network", action="append", default=[], help="of the readers")
-        command.add_argument("--user", default="kit", help="who the service runs as")
+        command.add_argument("--root", type=Path, help="where releases go; usually /opt/kit")
+        command.add_argument("--home", type=Path, help="where data goes; usually /var/lib/kit")
+        command.add_argument("--host", help="the address that the page listens on")
+        command.add_argument("--port", type=int)
+        command.add_argument("--network", action="append", help="of the readers: 192.168.1.0/24")
+        command.add_argument("--user", help="who the service runs as")
         command.add_argument("--no-systemd", action="store_true", help="there is no service")
     return parser
 
@@ -82,23 +87,18 @@ def _verify(options: argparse.Namespace) -> None:
 
 
 def _serving(options: argparse.Namespace) -> Serving:
-    """Where and how it runs: for root the system's places, else the user's own."""
-    is_root = os.geteuid() == 0
-    data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share")
-    root = options.root or (Path("/opt/kit") if is_root else data / "kit-releases")
-    home = options.home or (Path("/var/lib/kit") if is_root else data / "kit")
-    return Serving(
-        root.absolute(),
-        home.absolute(),
+    networks = None if options.network is None else tuple(options.network)
+    has_service = False if options.no_systemd else None
+    wishes = Wishes(
+        options.root,
+        options.home,
         options.user,
         options.host,
         options.port,
-        checked_networks(options.network),
+        networks,
+        has_service,
     )
-
-
-def _has_service(options: argparse.Namespace) -> bool:
-    return os.geteuid() == 0 and not options.no_systemd
+    return choose(wishes)
 
 
 def _install(options: argparse.Namespace) -> None:
@@ -107,21 +107,45 @@ def _install(options: argparse.Namespace) -> None:
         _serving(options),
         key=options.key,
         fingerprint=options.fingerprint,
-        wants_systemd=_has_service(options),
         allowed=tuple(options.allow),
+        admin=options.admin,
+        admin_password=read_password(options.admin, options.password_stdin),
     )
     release = install(plan, say=_say, ask=_ask if sys.stdin.isatty() else None, on_progress=show)
     clear()
     print(f"installed {release.id} in {plan.serving.root}")
-    if not plan.wants_systemd:
-        python = plan.serving.root / "current" / "venv" / "bin" / "python"
-        print(f"start it: {python} -I -m kit --home {plan.serving.home} serve")
+    for line in next_steps(plan.serving):
+        print(line)
+
+
+def next_steps(serving: Serving) -> list[str]:
+    """What to do once it is installed."""
+    if serving.has_service:
+        return [f"the page: {serving.url}/", "its log: journalctl -u kit"]
+    kit = serving.root / CURRENT / "venv" / "bin" / "kit"
+    return [f"start it: {kit} serve --host {serving.host} --port {serving.port}"]
+
+
+def read_password(admin: str, is_stdin: bool) -> str:
+    """The first account's password; nothing without an account. Raises: UsageError."""
+    if not admin:
+        return ""
+    if is_stdin:
+        password = sys.stdin.readline().rstrip("\n")
+    elif sys.stdin.isatty():
+        password = getpass.getpass(f"Password for {admin}: ")
+        if password != getpass.getpass("Again: "):
+            raise UsageError("the two passwords differ", hint="try again")
+    else:
+        raise UsageError(f"a password for {admin} is needed", hint="add --password-stdin")
+    if not password:
+        raise UsageError(f"the password for {admin} is empty", hint="choose a longer one")
+    return password
 
 
 def _rollback(options: argparse.Namespace) -> None:
     serving = _serving(options)
-    service = Systemd(serving) if _has_service(options) else NoService(serving)
-    release = rollback(serving, service, say=_say, may_lose_newer=options.lose_newer)
+    release = rollback(serving, service_of(serving), say=_say, may_lose_newer=options.lose_newer)
     print(f"{release.id} is current")
 
 

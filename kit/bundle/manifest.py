@@ -26,7 +26,18 @@ MAX_MANIFEST_BYTES = 64 << 20
 MAX_FILES = 200_000
 MAX_PATH_BYTES = 200
 FRONT_KINDS = ("installer", "kernel", "readme")
-KINDS = (*FRONT_KINDS, "app", "wheel", "model", "doc", "licence", "sbom", "unit", "python")
+KINDS = (
+    *FRONT_KINDS,
+    "app",
+    "wheel",
+    "model",
+    "settings",
+    "doc",
+    "licence",
+    "sbom",
+    "unit",
+    "python",
+)
 VOLUME_KINDS = ("volume", "recovery")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from kit.bundle.manifest import Manifest
 from kit.bundle.server import Server, version_key
+from kit.bundle.serving import Serving
 from kit.errors import MachineError, Problem
 from kit.files import format_bytes
 
@@ -32,9 +33,9 @@ class Finding:
 
 
 def examine(
-    manifest: Manifest, server: Server, *, wants_systemd: bool, is_first: bool
+    manifest: Manifest, server: Server, serving: Serving, *, is_first: bool, admin: str
 ) -> list[Finding]:
-    """Every check, in the order of the report."""
+    """Every check, in the order of the report. `admin` is the account that will be made."""
     findings = [
         _system(manifest, server),
         _glibc(manifest, server),
@@ -44,8 +45,8 @@ def examine(
         _cpu(manifest, server),
     ]
     if is_first:
-        findings += _ports(server)
-    return findings + _systemd(server, wants_systemd)
+        findings += [*_ports(server), *_account(serving, admin)]
+    return findings + _systemd(server, serving.has_service)
 
 
 def require_fit(findings: list[Finding]) -> None:
@@ -60,7 +61,12 @@ def require_fit(findings: list[Finding]) -> None:
 
 
 def choose_python(manifest: Manifest, server: Server) -> str:
-    """The path of the Python that the wheels are for. Raises: MachineError."""
+    """The path of the Python that the wheels are for, '' for the one that the bundle carries.
+
+    Raises: MachineError if there is neither.
+    """
+    if any(file.kind == "python" for file in manifest.files):
+        return ""
     for version, path in server.pythons:
         if version == manifest.target.python:
             return path
@@ -89,18 +95,18 @@ def _glibc(manifest: Manifest, server: Server) -> Finding:
 def _python(manifest: Manifest, server: Server) -> Finding:
     versions = [version for version, _ in server.pythons]
     found = ", ".join(versions) or "none that can make a virtual environment"
-    if manifest.target.python in versions:
-        return Finding("python", OK, f"{manifest.target.python} (here: {found})")
     if any(file.kind == "python" for file in manifest.files):
         return Finding("python", OK, f"{manifest.target.python} comes with the bundle")
+    if manifest.target.python in versions:
+        return Finding("python", OK, f"{manifest.target.python} (here: {found})")
     return Finding("python", FAIL, found, _python_step(manifest))
 
 
 def _python_step(manifest: Manifest) -> str:
     version = manifest.target.python
     return (
-        f"install python{version} and python{version}-venv from this system's own media, or make"
-        " a bundle that carries one: kit bundle create --with-python ARCHIVE"
+        f"install python{version} from this system's own media, or make a bundle"
+        "  that carries one: kit bundle create --with-python ARCHIVE"
     )
 
 
@@ -145,6 +151,16 @@ def _cpu(manifest: Manifest, server: Server) -> Finding:
 def _ports(server: Server) -> list[Finding]:
     step = "stop what listens there, or choose another port: --port"
     return [Finding(f"port {port}", FAIL, "in use", step) for port in server.busy_ports]
+
+
+def _account(serving: Serving, admin: str) -> list[Finding]:
+    """Threat: a page that the whole office reaches and nobody has to sign in to."""
+    if not serving.is_open:
+        return []
+    if not admin and not (serving.home / "kit.db").is_file():
+        step = "name the first account, its password is asked for: --admin NAME"
+        return [Finding("account", FAIL, f"others reach {serving.host}", step)]
+    return [Finding("account", OK, admin or "those that are there")]
 
 
 def _systemd(server: Server, wants_systemd: bool) -> list[Finding]:

@@ -2,13 +2,15 @@
 
     root/
       current -> releases/1.2.0-3f5c1a9e     the one that runs
-      previous -> releases/1.1.0-77ab01c2    the one before it, to go back to
       releases/<version>-<digest>/           files/ as the manifest lists them, venv/, manifest
       trusted/<key id>.pub                   whose bundles are taken
+      serving.json                           how they are served
       audit.jsonl                            what was done here, one line each, never changed
 
 Invariants: a folder without release.json is no release, however it came to be; that file is written
-last. `current` always names a whole release: it is replaced by renaming a new link over it.
+last. `current` always names a whole release: it is replaced by renaming a new link over it, and
+that one rename is the whole switch. A release that became current and was found healthy has a
+good.json with a number; the highest is the last one that was, the next the one before it.
 
 Runs on Python 3.9 with the standard library alone.
 """
@@ -33,7 +35,7 @@ from kit.errors import AlreadyRunning, BundleError, NotFound
 from kit.files import explain_os_errors, fsync_folder, write_atomic
 
 RECORD = "release.json"
-CURRENT, PREVIOUS = "current", "previous"
+CURRENT, GOOD, BACKUP = "current", "good.json", "backup.json"
 _ID = re.compile(r"[0-9][A-Za-z0-9.+_-]*-[0-9a-f]{8}")
 
 
@@ -59,8 +61,30 @@ class Release:
     @property
     def schema(self) -> int:
         """The version of the database that it writes; 0 = it did not say."""
-        record = json.loads((self.folder / RECORD).read_text(encoding="utf-8"))
-        return int(record.get("schema", 0))
+        return int(self._record(RECORD).get("schema", 0))
+
+    @property
+    def good(self) -> int:
+        """How late it was found healthy, against others; 0 = never."""
+        return int(self._record(GOOD).get("number", 0))
+
+    @property
+    def backup(self) -> Path | None:
+        """The backup that was made before it first touched the data."""
+        path = self._record(BACKUP).get("path")
+        return Path(path) if path else None
+
+    def keep_backup(self, path: Path) -> None:
+        write_atomic(self.folder / BACKUP, json.dumps({"path": str(path)}).encode())
+
+    def _record(self, name: str) -> dict[str, Any]:
+        try:
+            record = json.loads((self.folder / name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as problem:
+            raise BundleError(f"{self.folder / name} cannot be read: {problem}") from None
+        return record if isinstance(record, dict) else {}
 
 
 def release_id(manifest: Manifest) -> str:
@@ -87,17 +111,15 @@ class Root:
             raise NotFound(f"there is no release {name!r}", hint="see them: kit status")
         return Release(folder, parse_manifest((folder / MANIFEST).read_bytes()))
 
-    def list(self) -> list[Release]:
+    def all(self) -> list[Release]:
         """Every whole release, by name."""
         names = sorted(path.parent.name for path in self.releases.glob(f"*/{RECORD}"))
         return [self.find(name) for name in names]
 
-    def linked(self, link: str) -> Release | None:
-        """The release that CURRENT or PREVIOUS names, None if there is none.
-
-        Raises: BundleError if the link leads elsewhere.
-        """
-        path = self.folder / link
+    @property
+    def current(self) -> Release | None:
+        """The release that runs; None before the first. Raises: BundleError if the link is bent."""
+        path = self.folder / CURRENT
         if not path.is_symlink():
             return None
         target = os.readlink(path)
@@ -107,8 +129,17 @@ class Root:
         return self.find(name)
 
     @property
-    def current(self) -> Release | None:
-        return self.linked(CURRENT)
+    def previous(self) -> Release | None:
+        """The release to go back to: of all others the last one that was good."""
+        current = self.current
+        others = [one for one in self.all() if current is None or one.id != current.id]
+        return max((one for one in others if one.good), key=lambda one: one.good, default=None)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the last switch was seen through: what runs was found healthy after it."""
+        current, previous = self.current, self.previous
+        return current is None or current.good > (previous.good if previous else 0)
 
     # -- changing -------------------------------------------------------------------------------
 
@@ -145,14 +176,20 @@ class Root:
         write_atomic(folder / RECORD, json.dumps(record, indent=2, sort_keys=True).encode())
         return self.find(folder.name)
 
-    def switch(self, link: str, release: Release) -> None:
-        """`link` names that release, at one moment."""
-        new = self.folder / f".{link}.new"
+    def switch(self, release: Release) -> None:
+        """That release is current, from one moment on."""
+        new = self.folder / f".{CURRENT}.new"
         with explain_os_errors(new):
             new.unlink(missing_ok=True)
             new.symlink_to(f"releases/{release.id}")
-            os.replace(new, self.folder / link)
+            os.replace(new, self.folder / CURRENT)
             fsync_folder(self.folder)
+
+    def mark_good(self, release: Release) -> None:
+        """That release was found healthy while it was current."""
+        number = 1 + max(one.good for one in self.all())
+        text = json.dumps({"number": number, "at": _now()})
+        write_atomic(release.folder / GOOD, text.encode())
 
     def remove_leftovers(self) -> list[str]:
         """Folders that never became a release are gone; their names."""
@@ -165,8 +202,8 @@ class Root:
 
     def prune(self) -> list[str]:
         """Releases that are neither current nor previous are gone; their names."""
-        kept = {release.id for link in (CURRENT, PREVIOUS) if (release := self.linked(link))}
-        old = [release for release in self.list() if release.id not in kept]
+        kept = {release.id for release in (self.current, self.previous) if release}
+        old = [release for release in self.all() if release.id not in kept]
         for release in old:
             (release.folder / RECORD).unlink()
             shutil.rmtree(release.folder)

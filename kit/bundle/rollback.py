@@ -8,14 +8,13 @@ Runs on Python 3.9 with the standard library alone.
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from kit.bundle.releases import CURRENT, PREVIOUS, Release, Root
-from kit.bundle.service import Service
-from kit.bundle.units import Serving
-from kit.errors import BundleError, MachineError, NotFound
+from kit.bundle.releases import Release, Root
+from kit.bundle.service import Service, run_release, said
+from kit.bundle.serving import Serving
+from kit.errors import BundleError, KitError, MachineError, NotFound
 
 Say = Callable[[str], None]
 
@@ -25,38 +24,51 @@ def rollback(
 ) -> Release:
     """The previous release is current, and what was current is previous.
 
+    A rollback that was cut short after its switch is seen through.
     Raises: NotFound without a previous one; BundleError if it cannot read the data and
     `may_lose_newer` is False; MachineError if it does not become healthy: then nothing changed.
     """
     root = Root(serving.root)
     with root.locked():
-        current, previous = root.current, root.linked(PREVIOUS)
+        current, previous = root.current, root.previous
+        if current is not None and not root.is_settled and current.good:
+            say(f"{current.id} is current already, from a switch that was cut short")
+            service.start()
+            _require_healthy(service, current)
+            root.mark_good(current)
+            return current
         if current is None or previous is None:
             raise NotFound("there is no release to go back to", hint="see them: kit status")
-        backup = _needed_backup(serving.home, current, previous, may_lose_newer)
+        service.require_stoppable()
+        backup = _needed_backup(current, previous, may_lose_newer)
         service.stop()
         if backup is not None:
-            restore(previous, serving.home, backup)
+            restore(previous, serving, backup)
             say(f"the data is that of {backup.name}; what was there is kept beside it")
-        _swap(root, current, previous)
-        service.start()
-        if not service.is_healthy():
-            service.stop()
-            _swap(root, previous, current)
+        _switch(root, current, previous)
+        try:
             service.start()
-            raise MachineError(f"{previous.id} did not become healthy; {current.id} runs again")
+            _require_healthy(service, previous)
+        except KitError as problem:
+            service.stop()
+            _switch(root, previous, current)
+            service.start()
+            raise MachineError(f"{current.id} runs again: {problem.message}") from problem
+        root.mark_good(previous)
     return previous
 
 
-def _swap(root: Root, old: Release, new: Release) -> None:
-    root.switch(PREVIOUS, old)
-    root.switch(CURRENT, new)
+def _switch(root: Root, old: Release, new: Release) -> None:
+    root.switch(new)
     root.record("rolled back", to=new.id, was=old.id)
 
 
-def _needed_backup(
-    home: Path, current: Release, previous: Release, may_lose_newer: bool
-) -> Path | None:
+def _require_healthy(service: Service, release: Release) -> None:
+    if not service.is_healthy():
+        raise MachineError(f"{release.id} did not become healthy in time")
+
+
+def _needed_backup(current: Release, previous: Release, may_lose_newer: bool) -> Path | None:
     """The backup to restore, None if the older release reads the data as it is."""
     if current.schema <= previous.schema:
         return None
@@ -66,18 +78,16 @@ def _needed_backup(
             " backup before the upgrade, without what was written since",
             hint="if that is right: add --lose-newer; the newer data is kept aside",
         )
-    backups = sorted(home.parent.glob(f"{home.name}-backups/*/backup.json"))
-    if not backups:
-        raise NotFound(f"no backup in {home.parent / (home.name + '-backups')}")
-    return backups[-1].parent
+    backup = current.backup
+    if backup is None or not backup.is_dir():
+        raise NotFound(f"the backup from before {current.id} is not there: {backup or 'none made'}")
+    return backup
 
 
-def restore(release: Release, home: Path, backup: Path) -> None:
+def restore(release: Release, serving: Serving, backup: Path) -> None:
     """The home holds the backup's data, by the release's own command. Raises: MachineError."""
-    command = [str(release.python), "-I", "-m", "kit", "--home", str(home), "restore", str(backup)]
-    done = subprocess.run(
-        [*command, "--replace"], capture_output=True, text=True, errors="replace", check=False
-    )
+    done = run_release(serving, release, ["restore", str(backup), "--replace"])
     if done.returncode != 0:
-        said = (done.stderr.strip() or "no reason given").splitlines()[0]
-        raise MachineError(f"the backup cannot be restored: {said}", hint="nothing was changed")
+        raise MachineError(
+            f"the backup cannot be restored: {said(done)}", hint="nothing was changed"
+        )

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PYTHONS = ("python3", *(f"python3.{minor}" for minor in range(11, 16)))
-_ASK = "import sys, venv, ensurepip; print('%d.%d' % sys.version_info[:2])"
+_ASK = "import sys, venv, ssl, sqlite3; print('%d.%d' % sys.version_info[:2])"
 
 
 @dataclass(frozen=True)

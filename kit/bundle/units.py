@@ -8,45 +8,9 @@ Runs on Python 3.9 with the standard library alone.
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-
-from kit.errors import UsageError
+from kit.bundle.serving import Serving, checked_networks
 
 SERVICE = "kit.service"
-
-
-@dataclass(frozen=True)
-class Serving:
-    """How the installed kit runs. `networks` are those of the readers, as '192.168.1.0/24'."""
-
-    root: Path
-    home: Path
-    user: str
-    host: str = "127.0.0.1"
-    port: int = 7860
-    networks: tuple[str, ...] = ()
-
-
-def checked_networks(networks: Sequence[str]) -> tuple[str, ...]:
-    """The networks in canonical form. Raises: UsageError for what is none, or not one's own."""
-    checked: list[str] = []
-    for text in networks:
-        try:
-            network = ipaddress.ip_network(text.strip(), strict=False)
-        except ValueError:
-            raise UsageError(
-                f"{text!r} is no network", hint="write it as 192.168.1.0/24 or fd00::/8"
-            ) from None
-        if network.prefixlen == 0 or not (network.is_private or network.is_loopback):
-            raise UsageError(
-                f"{text} is not a network of your own",
-                hint="name the office's, for example 10.0.0.0/8 or 192.168.1.0/24",
-            )
-        checked.append(str(network))
-    return tuple(checked)
 
 
 def service_unit(serving: Serving) -> str:

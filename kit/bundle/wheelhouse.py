@@ -21,7 +21,7 @@ from kit.files import explain_os_errors
 
 POLL_S = 0.5
 BUILT_HERE = ("llama-cpp-python",)  # no index has a wheel of it
-CPU_VARIANTS = "libggml-cpu-"
+INSTALLER = {"pip": "26.3"}  # what installs the others on the server, whatever is there
 _GLIBCS = ("2_17", "2_24", "2_26", "2_27", "2_28", "2_31", "2_34", "2_35", "2_39")
 _OLD_TAGS = ("manylinux1", "manylinux2010", "manylinux2014")
 
@@ -47,7 +47,7 @@ def pins(checkout: Path) -> dict[str, str]:
     """Package -> pinned version, of all that the kit runs on."""
     text = (checkout / "requirements" / "run.lock").read_text(encoding="utf-8")
     lines = [line.partition("==") for line in text.splitlines() if "==" in line]
-    return {normalized(name.strip()): version.strip() for name, _, version in lines}
+    return INSTALLER | {normalized(name.strip()): version.strip() for name, _, version in lines}
 
 
 def gather(

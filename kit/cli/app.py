@@ -13,7 +13,7 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,9 @@ from kit.cli.config import config
 from kit.cli.docs import app as docs
 from kit.cli.doctor import doctor
 from kit.cli.eval import app as evaluation
+from kit.cli.install import install, rollback, upgrade
 from kit.cli.model import app as model
+from kit.cli.selftest import selftest
 from kit.cli.serve import engine, serve, up
 from kit.cli.status import status
 from kit.cli.user import app as user
@@ -62,7 +64,9 @@ def _root(
     del home, version  # read from the context by the commands
 
 
-for _command in (up, serve, engine, ask, chat, status, doctor, config):
+_commands: list[Callable[..., None]] = [up, serve, engine, ask, chat, status, doctor, config]
+_commands += [install, upgrade, rollback, selftest]
+for _command in _commands:
     app.command()(_command)
 _groups = {"docs": docs, "model": model, "bundle": bundle, "user": user, "eval": evaluation}
 for _name, _group in _groups.items():

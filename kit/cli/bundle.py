@@ -112,6 +112,19 @@ def create(
     since: Annotated[
         Path | None, typer.Option("--since", help="An installed bundle's manifest.json.")
     ] = None,
+    good_days: Annotated[
+        int, typer.Option("--good-days", min=1, help="Refused by servers after so many days.")
+    ] = 365,
+    minimum_version: Annotated[
+        str, typer.Option("--minimum-version", help="The oldest release it can take over from.")
+    ] = "",
+    settings: Annotated[
+        Path | None, typer.Option("--settings", help="A kit.toml that the server starts from.")
+    ] = None,
+    with_python: Annotated[
+        Path | None,
+        typer.Option("--with-python", help="Carry the Python of this archive.", metavar="TAR"),
+    ] = None,
     created: Annotated[
         str | None, typer.Option("--created", help="Its time, to make the same bytes again.")
     ] = None,
@@ -119,17 +132,21 @@ def create(
     is_json: options.JsonOption = False,
 ) -> None:
     """Pack models, packages, pages and licences into one signed bundle. Needs the network."""
-    from kit.bundle.create import read_target
-    from kit.ops.bundle import BundleOptions, make_bundle
+    from kit.ops.bundle import BundleOptions, make_bundle, target_of
+    from kit.supply.machine import read_probe
 
     wanted = BundleOptions(
         output,
         name=name,
         models=tuple(models or ()),
-        target=read_target(probe) if probe else None,
+        target=target_of(read_probe(probe)) if probe else None,
         created=_time(created) if created else None,
         since=since,
         volume_bytes=size_of(split) if split else 0,
+        good_days=good_days,
+        minimum_version=minimum_version,
+        settings=settings,
+        python_archive=with_python,
     )
     with meter() as shown:
         manifest, sizes = make_bundle(

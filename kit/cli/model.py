@@ -259,7 +259,7 @@ def quantize(
     """
     from kit.ops.check_model import keep_if_close, keep_if_sound
     from kit.ops.starter import choose_fastest, use_type
-    from kit.supply.store import find_installed, require_whole
+    from kit.supply.store import copy_bundled, find_installed, require_whole
 
     folder = load_config(home=home).home
     is_auto = quant_type is not None and quant_type.lower() == "auto"
@@ -268,6 +268,8 @@ def quantize(
     if model.kind != "chat":
         raise UsageError(f"{name} is an embedding model; only chat models are quantized")
     require_whole(folder, model)
+    if copy_bundled(folder, name):
+        say(f"{name} came with the bundle, which stays as it is: a copy of it is quantized")
     before = model
     found: dict[str, Any] = {}
     if is_auto:

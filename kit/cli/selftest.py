@@ -24,18 +24,19 @@ QUESTION = "Where does the spare key of the archive hang?"
 EVIDENCE = "behind the clock in room 214"
 
 
-def selftest(is_json: options.JsonOption = False) -> None:
+def selftest(home: options.HomeOption = None, is_json: options.JsonOption = False) -> None:
     """Prove that this installation works: read a document, ask a question, check the citation.
 
     Uses the models that this kit would run, and a home of its own that is gone afterwards.
     """
-    settings = load_config()
+    settings = load_config(home=home)
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="kit-selftest-") as folder:
-        home = Path(folder) / "home"
-        home.mkdir(mode=0o700)
-        (home / "models").symlink_to(settings.home / "models")
-        facts = _try(replace(settings, home=home))
+        passing = Path(folder) / "home"
+        passing.mkdir(mode=0o700)
+        if (settings.home / "models").is_dir():
+            (passing / "models").symlink_to(settings.home / "models")
+        facts = _try(replace(settings, home=passing))
     facts["seconds"] = round(time.monotonic() - started, 1)
     if is_json:
         emit(facts)

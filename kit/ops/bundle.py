@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from kit import __version__
 from kit.bundle import create, wheelhouse
@@ -20,20 +21,25 @@ from kit.bundle.manifest import Manifest, Target, parse_manifest
 from kit.bundle.minisign import SecretKey
 from kit.bundle.wheels import needed_glibc, read_wheel
 from kit.bundle.write import Part, write_bundle
-from kit.config import Config
+from kit.config import Config, read_settings
 from kit.errors import UsageError
 from kit.files import make_private_folder, write_atomic
 from kit.supply.catalog import STARTER_CHAT, STARTER_EMBEDDING
+from kit.supply.machine import MachineProbe
 from kit.supply.store import InstalledModel, find_installed, model_folder, require_whole
 
 GOOD_DAYS = 365
+PYTHONS = ("3.11", "3.12", "3.13")  # for which every pinned package has a wheel
 LLAMA = "llama_cpp_python-*.whl"
 Progress = Callable[[str, int, int | None], None]
 
 
 @dataclass(frozen=True)
 class BundleOptions:
-    """What to make. Empty `models` = those that the home is set to run."""
+    """What to make.
+
+    Empty `models` = those that the home is set to run; the first chat and embedding model lead.
+    """
 
     output: Path
     name: str = "office"
@@ -43,6 +49,10 @@ class BundleOptions:
     good_days: int = GOOD_DAYS
     since: Path | None = None
     volume_bytes: int = 0
+    minimum_version: str = ""
+    settings: Path | None = None
+    """A kit.toml whose settings the bundle carries besides the names of its models."""
+    python_archive: Path | None = None
 
 
 def make_bundle(
@@ -74,7 +84,10 @@ def make_bundle(
             *create.front_parts(package, key.public, options.name, __version__, created),
             *create.wheel_parts(wheels, app),
             *create.model_parts(models),
+            create.settings_part(_settings(config.home, models, options.settings)),
+            *create.unit_parts(),
             *create.doc_parts(checkout),
+            *create.python_parts(options.python_archive, target),
             *create.notice_parts(
                 options.name, __version__, created, wheels, models, _llama_version(house)
             ),
@@ -82,7 +95,7 @@ def make_bundle(
         template = Manifest(
             name=options.name,
             version=__version__,
-            minimum_version="",
+            minimum_version=options.minimum_version,
             created=created,
             expires=_expiry(options, created),
             target=target,
@@ -99,6 +112,27 @@ def make_bundle(
             on_progress=on_progress,
         )
         return manifest, create.sizes_by_part(parts)
+
+
+def target_of(probe: MachineProbe) -> Target:
+    """What to make for a machine that was probed."""
+    known = [version for version in probe.python_versions if version in PYTHONS]
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    python = here if here in known or not known else max(known, key=_key)
+    return Target(probe.architecture, python, probe.glibc or "")
+
+
+def _settings(
+    home: Path, models: Sequence[BundledModel], extra: Path | None
+) -> dict[str, dict[str, Any]]:
+    """Section -> key -> value: those of the file, and the models that lead. Raises: ConfigError."""
+    settings: dict[str, dict[str, Any]] = read_settings(extra) if extra else {}
+    keys = {"chat": ("engine", "model"), "embedding": ("library", "embedding_model")}
+    for model in reversed(models):
+        section, key = keys.get(find_installed(home, model.name).kind, ("", ""))
+        if section:
+            settings.setdefault(section, {})[key] = model.name
+    return settings
 
 
 def _expiry(options: BundleOptions, created: str) -> str:

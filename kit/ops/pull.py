@@ -20,7 +20,7 @@ from kit.supply.convert import convert
 from kit.supply.converter import find_converter
 from kit.supply.fetch import FetchedModel, Progress
 from kit.supply.passport import Loss, Provenance
-from kit.supply.store import InstalledModel, model_folder, write_record
+from kit.supply.store import InstalledModel, own_folder, write_record
 
 Say = Callable[[str], None]
 _LICENCES = ("LICEN", "COPYING", "NOTICE")
@@ -73,7 +73,7 @@ def _make(
     from kit.engine.quantize import file_type, quantize
 
     file_type(quant_type)  # a type that is none costs no download
-    folder, work = model_folder(home, card.name), home / "tmp" / f"pull-{card.name}"
+    folder, work = own_folder(home, card.name), home / "tmp" / f"pull-{card.name}"
     fetched = fetching.fetch(work / "hub", card, environ=environ, on_progress=on_progress)
     _drop_others(fetched)
     converter = find_converter(home, environ=environ, on_report=on_progress)

@@ -32,7 +32,7 @@ from kit.supply.store import (
     InstalledModel,
     find_damage,
     find_installed,
-    model_folder,
+    own_folder,
     write_record,
 )
 from kit.supply.transfer import Patience, list_patiently, transfer
@@ -182,7 +182,7 @@ def pull(
     Raises: FetchError, ModelError, DiskFull; FetchError for a chat model that its source has only
     as safetensors, before its weights are fetched.
     """
-    folder = model_folder(home, card.name)
+    folder = own_folder(home, card.name)
     make_private_folder(home)
     if installed := find_whole(home, card):
         return installed  # it may have been re-quantized since
@@ -204,12 +204,12 @@ def pull(
 
 def find_whole(home: Path, card: ModelCard) -> InstalledModel | None:
     """The installed model, if it is this card's and every byte is as recorded."""
-    if not (model_folder(home, card.name) / RECORD).is_file():
+    if not (own_folder(home, card.name) / RECORD).is_file():
         return None
     model = find_installed(home, card.name)
     is_cards = model.source.split("@")[0] == card.source or bool(card.files)
     if card.files:
-        folder = model_folder(home, card.name)
+        folder = own_folder(home, card.name)
         return model if all(is_whole(folder, file) for file in card.files) else None
     return model if is_cards and not find_damage(home, model, by_digest=True) else None
 

@@ -17,7 +17,7 @@ from typing import Any
 from kit.errors import ModelError
 from kit.files import write_atomic
 from kit.supply.passport import SCHEMA, Passport
-from kit.supply.store import InstalledModel, model_folder
+from kit.supply.store import InstalledModel, is_bundled, model_folder
 
 FILE = "passport.json"
 MAX_BYTES = 8 << 20
@@ -86,7 +86,9 @@ def passport_path(home: Path, name: str) -> Path:
 
 
 def write_passport(home: Path, passport: Passport) -> Passport:
-    """The passport lies beside its model."""
+    """The passport lies beside its model; what came in a bundle keeps the bundle's."""
+    if is_bundled(home, passport.name):
+        return passport
     write_atomic(passport_path(home, passport.name), passport_text(passport).encode())
     return passport
 

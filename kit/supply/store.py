@@ -1,7 +1,9 @@
 """The models of one KIT_HOME: home/models/<name>/ with its files and an installed.json.
 
-Knows no network and no llama.cpp. Invariant: a model exists exactly when its installed.json does;
-that file is written last and removed first, so a model cut short by a kill is not a model.
+A release that came in a bundle carries models too; they are seen beside the home's own, of the same
+name the home's own first. Knows no network and no llama.cpp. Invariants: a model exists exactly
+when its installed.json does; that file is written last and removed first, so a model cut short by a
+kill is not a model. What a bundle brought is never changed.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from kit.files import (
     sha256_file,
     write_atomic,
 )
+from kit.release import bundled_models
 from kit.supply.catalog import Kind, ModelFile
 
 RECORD = "installed.json"
@@ -63,6 +66,38 @@ class InstalledModel:
 
 
 def model_folder(home: Path, name: str) -> Path:
+    """Where that model lies: home/models/<name>, or the bundle's if only that has it.
+
+    Raises: UsageError for a name that is no single folder's name.
+    """
+    own, bundled = own_folder(home, name), bundled_models()
+    if bundled is None or (own / RECORD).is_file() or not (bundled / name / RECORD).is_file():
+        return own
+    return bundled / name
+
+
+def is_bundled(home: Path, name: str) -> bool:
+    """Whether the model came with the release and lies there: to be read, never changed."""
+    return model_folder(home, name) != own_folder(home, name)
+
+
+def copy_bundled(home: Path, name: str) -> bool:
+    """A model that came with the release is the home's own as well, so that it can be changed.
+
+    False if it was already. Raises: DiskFull before anything is copied.
+    """
+    if not is_bundled(home, name):
+        return False
+    source, own = model_folder(home, name), own_folder(home, name)
+    require_space(own, sum(path.stat().st_size for path in source.rglob("*") if path.is_file()))
+    make_private_folder(home)
+    with explain_os_errors(own):
+        shutil.copytree(source, own, ignore=lambda *_: [RECORD], dirs_exist_ok=True)
+    write_record(home, find_installed(home, name))
+    return True
+
+
+def own_folder(home: Path, name: str) -> Path:
     """home/models/<name>. Raises UsageError for a name that is no single folder's name."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
         raise UsageError(
@@ -74,8 +109,9 @@ def model_folder(home: Path, name: str) -> Path:
 
 def list_installed(home: Path) -> list[InstalledModel]:
     """Every installed model by name; a record that cannot be read is an error that names it."""
-    records = sorted((home / "models").glob(f"*/{RECORD}"))
-    return [_read_record(path) for path in records]
+    places = [bundled_models(), home / "models"]
+    records = {p.parent.name: p for place in places if place for p in place.glob(f"*/{RECORD}")}
+    return [_read_record(records[name]) for name in sorted(records)]
 
 
 def find_installed(home: Path, name: str) -> InstalledModel:
@@ -108,14 +144,19 @@ def write_record(home: Path, model: InstalledModel) -> InstalledModel:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         model = dataclasses.replace(model, installed_at=now)
     text = json.dumps(dataclasses.asdict(model), indent=2)
-    write_atomic(model_folder(home, model.name) / RECORD, text.encode())
+    write_atomic(own_folder(home, model.name) / RECORD, text.encode())
     return model
 
 
 def remove_model(home: Path, name: str) -> InstalledModel:
     """The model is gone; its record goes first."""
     model = find_installed(home, name)
-    folder = model_folder(home, name)
+    if is_bundled(home, name):
+        raise UsageError(
+            f"the model {name} came with the installed bundle, which is never changed",
+            hint="a bundle without it removes it",
+        )
+    folder = own_folder(home, name)
     with explain_os_errors(folder):
         (folder / RECORD).unlink()
         shutil.rmtree(folder)
@@ -185,7 +226,7 @@ def import_gguf(
     """
     from kit.engine.gguf import read_gguf, split_paths
 
-    folder = model_folder(home, name)
+    folder = own_folder(home, name)
     if (folder / RECORD).is_file() and not replace:
         raise UsageError(
             f"a model called {name!r} is already installed",

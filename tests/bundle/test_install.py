@@ -12,11 +12,11 @@ from kit.bundle import rollback as rollback_module
 from kit.bundle.install import DOWNGRADE, InstallPlan
 from kit.bundle.manifest import Manifest
 from kit.bundle.minisign import SecretKey
-from kit.bundle.releases import CURRENT, PREVIOUS, Root
+from kit.bundle.releases import CURRENT, Root
 from kit.bundle.rollback import rollback
 from kit.bundle.server import Server
+from kit.bundle.serving import Serving
 from kit.bundle.trust import SIGNER
-from kit.bundle.units import Serving
 from kit.bundle.write import Part
 from kit.errors import (
     AlreadyRunning,
@@ -51,6 +51,9 @@ class FakeService:
         self.calls: list[str] = []
         self.is_well = True
 
+    def require_stoppable(self) -> None:
+        """It can be."""
+
     def prepare(self) -> None:
         self.calls.append("prepare")
 
@@ -71,7 +74,8 @@ def _stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
         return folder / "venv" / "bin" / "python"
 
     monkeypatch.setattr(environment, "create", make)
-    monkeypatch.setattr(install, "self_test", lambda _python: {"schema": 1})
+    monkeypatch.setattr(install, "self_test", lambda _python, _home: {"schema": 1})
+    monkeypatch.setattr(install, "link_command", lambda _serving: None)
     monkeypatch.setattr(install, "look", lambda _root, _ports: SERVER)
 
 
@@ -156,10 +160,10 @@ def test_an_upgrade_switches_and_keeps_the_one_before(box: Box) -> None:
     """The newer is current, the older previous; a third one removes the first."""
     first = box.install(box.bundle("1.2.0"), **TOLD)
     second = box.install(box.bundle("1.3.0", seed=1))
-    previous = box.root.linked(PREVIOUS)
+    previous = box.root.previous
     assert (box.current, previous.id if previous else "") == (second, first)
     box.install(box.bundle("1.4.0", seed=2))
-    assert first not in {release.id for release in box.root.list()}
+    assert first not in {release.id for release in box.root.all()}
     assert box.service.calls.count("stop") == 2
 
 
@@ -249,7 +253,7 @@ def test_damage_is_found_before_anything_is_staged(box: Box) -> None:
             box.install(bundle, **TOLD)
         assert name in "\n".join(caught.value.lines())
         assert box.current == ""
-        assert box.root.list() == []
+        assert box.root.all() == []
 
 
 def _stranger(bundle: Path) -> str:
@@ -304,16 +308,18 @@ def test_rollback_over_a_newer_database_needs_a_word(
     """Data that the older release cannot read is not touched unless it is allowed; then the backup
     from before the upgrade comes back."""
     first = box.install(box.bundle("1.2.0"), **TOLD)
-    monkeypatch.setattr(install, "self_test", lambda _python: {"schema": 2})
+    monkeypatch.setattr(install, "self_test", lambda _python, _home: {"schema": 2})
     second = box.install(box.bundle("1.3.0", seed=1))
     serving = Serving(box.root.folder, box.folder / "home", "kit")
     with pytest.raises(BundleError, match="written since"):
         rollback(serving, box.service, say=box.said.append)
     assert box.current == second
     restored: list[Path] = []
-    monkeypatch.setattr(rollback_module, "restore", lambda _r, _h, backup: restored.append(backup))
+    monkeypatch.setattr(rollback_module, "restore", lambda _r, _s, backup: restored.append(backup))
     backup = box.folder / "home-backups" / "kit-backup-2026-11-26T100000Z"
     backup.mkdir(parents=True)
-    (backup / "backup.json").write_text("{}")
+    current = box.root.current
+    assert current is not None
+    current.keep_backup(backup)
     rollback(serving, box.service, say=box.said.append, may_lose_newer=True)
     assert (box.current, restored) == (first, [backup])
