@@ -93,7 +93,7 @@ def front_parts(
     package: Path, key: PublicKey, title: str, version: str, created: str
 ) -> list[Part]:
     """What stands at the front: the installer, the trust kernel, the signer's key, a note."""
-    note = README.format(title=title, version=version, created=created, docs=", once unpacked")
+    note = README.format(name=title, version=version, created=created)
     kernel = [Part(f"kernel/kit/{name}", "kernel", package / name) for name in KERNEL]
     return [
         Part("install.sh", "installer", package / "bundle" / "front" / "install.sh"),

@@ -43,6 +43,7 @@ def examine(
         _memory(manifest, server),
         _disk(manifest, server),
         _cpu(manifest, server),
+        _loopback(server),
     ]
     if is_first:
         findings += [*_ports(server), *_account(serving, admin)]
@@ -146,6 +147,13 @@ def _cpu(manifest: Manifest, server: Server) -> Finding:
         step = "it works, some ten times slower than on a CPU with AVX2"
         return Finding("cpu", WARN, f"{name}, without AVX2", step)
     return Finding("cpu", OK, name)
+
+
+def _loopback(server: Server) -> Finding:
+    if not server.has_loopback:
+        step = "the kit's parts speak to each other there; bring it up: ip link set lo up"
+        return Finding("loopback", FAIL, "127.0.0.1 does not answer", step)
+    return Finding("loopback", OK, "127.0.0.1")
 
 
 def _ports(server: Server) -> list[Finding]:

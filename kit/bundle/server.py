@@ -36,6 +36,8 @@ class Server:
     has_systemd: bool
     is_root: bool
     busy_ports: tuple[int, ...]
+    has_loopback: bool
+    """Whether this machine reaches itself at 127.0.0.1."""
     cpu: str
     cpu_flags: frozenset[str]
 
@@ -55,6 +57,7 @@ def look(root: Path, ports: tuple[int, ...]) -> Server:
         has_systemd=Path("/run/systemd/system").is_dir(),
         is_root=os.geteuid() == 0,
         busy_ports=tuple(port for port in ports if _is_busy(port)),
+        has_loopback=_reaches_itself(),
         cpu=cpu,
         cpu_flags=flags,
     )
@@ -126,6 +129,18 @@ def _cpu() -> tuple[str, frozenset[str]]:
 def _free_disk(root: Path) -> int:
     existing = next(path for path in (root, *root.parents) if path.exists())
     return shutil.disk_usage(existing).free
+
+
+def _reaches_itself() -> bool:
+    with socket.socket() as listener, socket.socket() as caller:
+        caller.settimeout(5)
+        try:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(1)
+            caller.connect(listener.getsockname())
+        except OSError:
+            return False
+    return True
 
 
 def _is_busy(port: int) -> bool:

@@ -118,7 +118,8 @@ def _download(
         )
         try:
             while pip.poll() is None:
-                on_progress("downloading wheels", sum(1 for _ in folder.glob("*.whl")), len(wanted))
+                done = log.read_bytes().count(b"Collecting ")
+                on_progress("downloading wheels", min(done, len(wanted)), len(wanted))
                 time.sleep(POLL_S)
         finally:
             if pip.poll() is None:

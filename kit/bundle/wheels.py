@@ -78,7 +78,8 @@ def normalized(name: str) -> str:
 
 
 def _metadata(archive: zipfile.ZipFile) -> Message:
-    names = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+    # Not deeper: some packages carry others inside.
+    names = [n for n in archive.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", n)]
     if len(names) != 1:
         raise KeyError("no METADATA, or more than one")
     with archive.open(names[0]) as stream:

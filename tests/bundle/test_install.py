@@ -39,6 +39,7 @@ SERVER = Server(
     has_systemd=False,
     is_root=False,
     busy_ports=(),
+    has_loopback=True,
     cpu="a processor",
     cpu_flags=frozenset({"avx2"}),
 )
