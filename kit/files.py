@@ -43,6 +43,11 @@ def explain_os_errors(path: Path) -> Iterator[None]:
                 f"cannot write {path}: a file stands where a folder is needed",
                 hint="move that file away, or choose another folder: --home /path",
             ) from problem
+        if problem.errno == errno.EIO:
+            raise MachineError(
+                f"the disk reports an error at {path}: {problem.strerror}",
+                hint="look at the disk: dmesg | tail; nothing is lost that was on it before",
+            ) from problem
         raise
 
 

@@ -28,12 +28,13 @@ from kit.bundle.preflight import choose_python, examine, require_fit
 from kit.bundle.releases import Release, Root
 from kit.bundle.rollback import restore
 from kit.bundle.server import look, version_key
-from kit.bundle.service import Service, clean_environment, run_release, said, service_of
+from kit.bundle.service import Service, clean_environment, run_release, said, service_of, stopped
 from kit.bundle.serving import Serving, remember, remembered
 from kit.bundle.stage import require_base, stage
 from kit.bundle.trust import Ask, choose_key
 from kit.bundle.verify import check_time, damaged, find_strangers, read_signed_manifest, wrong_sizes
 from kit.errors import BundleError, KitError, MachineError
+from kit.files import explain_os_errors
 
 DOWNGRADE = "downgrade"
 SELF_TEST_S = 900.0
@@ -70,22 +71,23 @@ def install(
     """
     root = Root(plan.serving.root)
     service = service or service_of(plan.serving)
-    with root.locked():
+    with explain_os_errors(root.folder), root.locked():
         if left := root.remove_leftovers():
             say(f"removed what an earlier attempt left: {', '.join(left)}")
         current = root.current
         key, manifest = _accept(plan, root, current, say, ask)
         if current is not None and current.manifest == manifest:
+            release = current
             say(f"{current.id} is installed and current already")
             if not root.is_settled or remembered(plan.serving.root) != plan.serving:
                 service.require_stoppable()
                 _see_through(plan, root, current, root.previous, service, say)
-            return current
-        service.require_stoppable()
-        python = _preflight(plan, manifest, current, say)
-        release = _build(plan, root, manifest, current, python, say, on_progress)
-        root.trust(key, f"of {manifest.name}, trusted at the installation of {manifest.version}")
-        _activate(plan, root, release, current, service, say)
+        else:
+            service.require_stoppable()
+            python = _preflight(plan, manifest, current, say)
+            release = _build(plan, root, manifest, current, python, say, on_progress)
+            root.trust(key, f"of {manifest.name}, trusted with {manifest.version}")
+            _activate(plan, root, release, current, service, say)
         for name in root.prune():
             say(f"removed the old release {name}")
     return release
@@ -210,11 +212,12 @@ def _activate(
     service.prepare()
     if previous is not None:
         _back_up(release, plan.serving, say)
-        service.stop()
-    elif plan.admin:
-        _make_account(plan, release, say)
-    root.switch(release)
-    root.record("switched", to=release.id, was=previous.id if previous else "")
+        with stopped(service):
+            root.switch(release)
+    else:
+        if plan.admin:
+            _make_account(plan, release, say)
+        root.switch(release)
     _see_through(plan, root, release, previous, service, say)
 
 
@@ -229,14 +232,15 @@ def _see_through(
     """The release, current already, runs and is marked good; or the one before it runs again."""
     say("starting it")
     try:
-        service.start()
+        with explain_os_errors(root.folder):
+            service.start()
         if not service.is_healthy():
             raise MachineError("the new release did not become healthy in time")
     except KitError as problem:
         if previous is None or release.good:
             raise
+        root.record("switching back", to=previous.id, why=problem.message)
         _switch_back(plan, root, release, previous, service, say)
-        root.record("switched back", to=previous.id, why=problem.message)
         raise MachineError(
             f"{release.id} did not run, {previous.id} runs again: {problem.message}",
             hint="see why: journalctl -u kit" if plan.serving.has_service else "see its log",

@@ -19,7 +19,7 @@ from kit.bundle.service import service_of
 from kit.bundle.serving import Serving, Wishes, choose
 from kit.bundle.trust import read_key
 from kit.bundle.verify import EXPIRED, verify
-from kit.errors import KitError, UsageError
+from kit.errors import KitError, MachineError, UsageError
 from kit.files import format_bytes
 
 
@@ -32,6 +32,9 @@ def main(arguments: Sequence[str]) -> int:
     except KitError as problem:
         print("\n".join(problem.lines()), file=sys.stderr)
         return problem.exit_code
+    except OSError as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        return MachineError.exit_code
     except KeyboardInterrupt:
         print("stopped; run it again to go on", file=sys.stderr)
         return 130

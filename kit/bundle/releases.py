@@ -35,7 +35,7 @@ from kit.errors import AlreadyRunning, BundleError, NotFound
 from kit.files import explain_os_errors, fsync_folder, write_atomic
 
 RECORD = "release.json"
-CURRENT, GOOD, BACKUP = "current", "good.json", "backup.json"
+CURRENT, GOOD, BACKUP, LOCK = "current", "good.json", "backup.json", ".lock"
 _ID = re.compile(r"[0-9][A-Za-z0-9.+_-]*-[0-9a-f]{8}")
 
 
@@ -148,7 +148,7 @@ class Root:
         """Nobody else changes this root meanwhile. Raises: AlreadyRunning."""
         with explain_os_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+            handle = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -177,7 +177,9 @@ class Root:
         return self.find(folder.name)
 
     def switch(self, release: Release) -> None:
-        """That release is current, from one moment on."""
+        """That release is current, from one moment on. It is on record before it happens."""
+        current = self.current
+        self.record("switching", to=release.id, was=current.id if current else "")
         new = self.folder / f".{CURRENT}.new"
         with explain_os_errors(new):
             new.unlink(missing_ok=True)
@@ -190,14 +192,18 @@ class Root:
         number = 1 + max(one.good for one in self.all())
         text = json.dumps({"number": number, "at": _now()})
         write_atomic(release.folder / GOOD, text.encode())
+        self.record("good", release=release.id)
 
     def remove_leftovers(self) -> list[str]:
-        """Folders that never became a release are gone; their names."""
-        if not self.releases.is_dir():
-            return []
-        left = [path for path in self.releases.iterdir() if not (path / RECORD).is_file()]
+        """Folders that are no release, and halves of files, are gone; the folders' names."""
+        folders = list(self.releases.iterdir()) if self.releases.is_dir() else []
+        left = [path for path in folders if not (path / RECORD).is_file()]
         for path in left:
             shutil.rmtree(path)
+        for folder in (self.folder, self.folder / "trusted", *set(folders) - set(left)):
+            for path in folder.glob(".*"):  # as write_atomic and switch name them
+                if path.name != LOCK and not path.is_dir():
+                    path.unlink()
         return [path.name for path in left]
 
     def prune(self) -> list[str]:

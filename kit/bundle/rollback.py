@@ -12,9 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kit.bundle.releases import Release, Root
-from kit.bundle.service import Service, run_release, said
+from kit.bundle.service import Service, run_release, said, stopped
 from kit.bundle.serving import Serving
 from kit.errors import BundleError, KitError, MachineError, NotFound
+from kit.files import explain_os_errors
 
 Say = Callable[[str], None]
 
@@ -29,7 +30,8 @@ def rollback(
     `may_lose_newer` is False; MachineError if it does not become healthy: then nothing changed.
     """
     root = Root(serving.root)
-    with root.locked():
+    with explain_os_errors(root.folder), root.locked():
+        root.remove_leftovers()
         current, previous = root.current, root.previous
         if current is not None and not root.is_settled and current.good:
             say(f"{current.id} is current already, from a switch that was cut short")
@@ -41,26 +43,22 @@ def rollback(
             raise NotFound("there is no release to go back to", hint="see them: kit status")
         service.require_stoppable()
         backup = _needed_backup(current, previous, may_lose_newer)
-        service.stop()
-        if backup is not None:
-            restore(previous, serving, backup)
-            say(f"the data is that of {backup.name}; what was there is kept beside it")
-        _switch(root, current, previous)
+        with stopped(service):
+            if backup is not None:
+                restore(previous, serving, backup)
+                say(f"the data is that of {backup.name}; what was there is kept beside it")
+            root.switch(previous)
         try:
-            service.start()
+            with explain_os_errors(root.folder):
+                service.start()
             _require_healthy(service, previous)
         except KitError as problem:
             service.stop()
-            _switch(root, previous, current)
+            root.switch(current)
             service.start()
             raise MachineError(f"{current.id} runs again: {problem.message}") from problem
         root.mark_good(previous)
     return previous
-
-
-def _switch(root: Root, old: Release, new: Release) -> None:
-    root.switch(new)
-    root.record("rolled back", to=new.id, was=old.id)
 
 
 def _require_healthy(service: Service, release: Release) -> None:

@@ -42,6 +42,17 @@ class Service(Protocol):
     def is_healthy(self) -> bool: ...
 
 
+@contextlib.contextmanager
+def stopped(service: Service) -> Iterator[None]:
+    """It is stopped for the block; if the block fails, what is current runs again."""
+    service.stop()
+    try:
+        yield
+    except BaseException:
+        service.start()
+        raise
+
+
 def service_of(serving: Serving) -> Service:
     return Systemd(serving) if serving.has_service else ByHand(serving)
 

@@ -72,9 +72,14 @@ def _compare(key: PublicKey, fingerprint: str, ask: Ask | None) -> None:
             "The first bundle on this server. Its maker told you a fingerprint, by voice or on"
             " paper.\nType it (spaces do not matter): "
         )
+    require_same_fingerprint(key, fingerprint)
+
+
+def require_same_fingerprint(key: PublicKey, fingerprint: str) -> None:
+    """Raises: BundleError if a person was told another one."""
     if _digits(fingerprint) != _digits(key.fingerprint):
         raise BundleError(
-            f"the fingerprints differ: you gave {fingerprint.strip()!r}, the bundle's key has"
+            f"the fingerprints differ: you gave {fingerprint.strip()!r}, the key has"
             f" {key.fingerprint}",
             hint="do not install it; ask its maker",
         )

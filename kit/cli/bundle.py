@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import re
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,86 +10,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kit.cli import options
+from kit.cli.keys import add_commands, public_key, secret_key
 from kit.cli.output import emit, meter, say, table
 from kit.config import load_config
 from kit.errors import UsageError
 
 if TYPE_CHECKING:
     from kit.bundle.manifest import Manifest
-    from kit.bundle.minisign import PublicKey, SecretKey
 
 app = typer.Typer(help="Bundles: everything a server without a network needs, signed.")
 
 Folder = Annotated[Path, typer.Argument(help="The bundle's folder.", metavar="FOLDER")]
-PASSWORD = "KIT_BUNDLE_PASSWORD"  # noqa: S105 - the variable's name
 _SIZES = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3}
 
 
-@app.command()
-def keygen(
-    path: Annotated[Path, typer.Argument(help="Where the secret key goes.", metavar="FILE.key")],
-    no_password: Annotated[bool, typer.Option("--no-password", help="Do not seal it.")] = False,
-    is_json: options.JsonOption = False,
-) -> None:
-    """Make the key that signs bundles, and show the fingerprint to compare on the server."""
-    from kit.bundle import minisign
-    from kit.ops.bundle import new_key
-
-    key = minisign.generate()
-    password = "" if no_password else _new_password()
-    secret, public = new_key(path, key, minisign.secret_key_text(key, password))
-    if is_json:
-        emit(
-            {
-                "secret_key": str(secret),
-                "public_key": str(public),
-                "key_id": key.public.id_text,
-                "fingerprint": key.public.fingerprint,
-            }
-        )
-        return
-    print(f"secret key   {secret}   (keep it; whoever has it makes bundles in your name)")
-    print(f"public key   {public}")
-    print(f"fingerprint  {key.public.fingerprint}")
-    say("tell the fingerprint to the server's administrator by voice or on paper")
-
-
-def _new_password() -> str:
-    if given := os.environ.get(PASSWORD):
-        return given
-    if not sys.stdin.isatty():
-        raise UsageError(
-            "a password is needed to seal the key", hint=f"set {PASSWORD}, or use --no-password"
-        )
-    password = getpass.getpass("Password for the secret key: ")
-    if password != getpass.getpass("Again: "):
-        raise UsageError("the two passwords differ", hint="try again")
-    return password
-
-
-def _secret_key(path: Path) -> SecretKey:
-    from kit.bundle import minisign
-
-    text = _read(path)
-    try:
-        return minisign.parse_secret_key(text, os.environ.get(PASSWORD, ""))
-    except UsageError:
-        if os.environ.get(PASSWORD) or not sys.stdin.isatty():
-            raise
-    return minisign.parse_secret_key(text, getpass.getpass(f"Password of {path}: "))
-
-
-def _public_key(path: Path) -> PublicKey:
-    from kit.bundle.minisign import parse_public_key
-
-    return parse_public_key(_read(path))
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as problem:
-        raise UsageError(f"{path} cannot be read: {problem}") from None
+add_commands(app)
 
 
 @app.command()
@@ -150,7 +82,7 @@ def create(
     )
     with meter() as shown:
         manifest, sizes = make_bundle(
-            load_config(home=home), _secret_key(key), wanted, say=say, on_progress=shown.show
+            load_config(home=home), secret_key(key), wanted, say=say, on_progress=shown.show
         )
     if is_json:
         emit({"folder": str(output), "sizes": sizes, **_facts(manifest)})
@@ -190,7 +122,7 @@ def verify(
     from kit.bundle import verify as checks
     from kit.bundle.repair import repair_bundle
 
-    trusted = _public_key(key)
+    trusted = public_key(key)
     with meter() as shown:
         if repair:
             for mended in repair_bundle(folder, trusted, on_progress=shown.show):

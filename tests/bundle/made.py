@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kit.bundle.manifest import Manifest, Target
 from kit.bundle.minisign import SecretKey
+from kit.bundle.server import Server
 from kit.bundle.write import Part, write_bundle
 
 KEY = SecretKey(b"officekt", bytes(range(32)))
@@ -18,6 +19,22 @@ TEMPLATE = Manifest(
     expires="2027-11-26T10:00:00Z",
     target=Target("x86_64", "3.11", "2.28"),
     files=(),
+)
+
+SERVER = Server(
+    machine="x86_64",
+    system="Linux",
+    glibc="2.36",
+    pythons=(("3.11", "/usr/bin/python3.11"),),
+    memory_bytes=16 << 30,
+    free_memory_bytes=12 << 30,
+    free_disk_bytes=500 << 30,
+    has_systemd=False,
+    is_root=False,
+    busy_ports=(),
+    has_loopback=True,
+    cpu="a processor",
+    cpu_flags=frozenset({"avx2"}),
 )
 
 

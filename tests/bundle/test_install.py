@@ -14,7 +14,6 @@ from kit.bundle.manifest import Manifest
 from kit.bundle.minisign import SecretKey
 from kit.bundle.releases import CURRENT, Root
 from kit.bundle.rollback import rollback
-from kit.bundle.server import Server
 from kit.bundle.serving import Serving
 from kit.bundle.trust import SIGNER
 from kit.bundle.write import Part
@@ -26,23 +25,7 @@ from kit.errors import (
     NotFound,
     UsageError,
 )
-from tests.bundle.made import KEY, TEMPLATE, parts
-
-SERVER = Server(
-    machine="x86_64",
-    system="Linux",
-    glibc="2.36",
-    pythons=(("3.11", "/usr/bin/python3.11"),),
-    memory_bytes=16 << 30,
-    free_memory_bytes=12 << 30,
-    free_disk_bytes=500 << 30,
-    has_systemd=False,
-    is_root=False,
-    busy_ports=(),
-    has_loopback=True,
-    cpu="a processor",
-    cpu_flags=frozenset({"avx2"}),
-)
+from tests.bundle.made import KEY, SERVER, TEMPLATE, parts
 
 
 class FakeService:
@@ -176,7 +159,7 @@ def test_a_release_that_is_not_well_is_switched_back(box: Box) -> None:
         box.install(box.bundle("1.3.0", seed=1))
     assert box.current == first
     assert box.service.calls[-1] == "start"
-    assert "switched back" in (box.root.folder / "audit.jsonl").read_text()
+    assert "switching back" in (box.root.folder / "audit.jsonl").read_text()
 
 
 def test_a_delta_takes_the_rest_from_what_is_installed(box: Box) -> None:
