@@ -6,9 +6,11 @@ is not even visible to the child; a file under its final name is a whole, checke
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -29,8 +31,21 @@ WEIGHTS = "*.safetensors"
 DATA = ("*.json", "*.safetensors", "*.model", "*.tiktoken", "*.txt", "*.jinja", "*.md", "*.vocab")
 SETTINGS = ("config.json", "tokenizer_config.json", "processor_config.json")
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+LAUNCH = """
+import os, runpy, sys
+from transformers.models.auto import tokenization_auto
+getattr(tokenization_auto, "MODELS_WITH_INCORRECT_HUB_TOKENIZER_CLASS", set()).discard("qwen2")
+del sys.argv[0]
+sys.path[0] = os.path.dirname(sys.argv[0])
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+"""Runs the converter. transformers 5.23 reads every model of type qwen2 with Qwen2's own tokenizer,
+whatever its tokenizer.json says; those that others built upon it, such as DeepSeek's distilled ones
+(their class is LlamaTokenizerFast), would come out as tokenizers that nobody knows."""
 _WRITTEN = re.compile(r"Writing:\s+(\d+)%")
 _UNKNOWN_MODEL = re.compile(r"Model (\S+) is not supported|Architecture '?(\S+?)'? not supported")
+_PR_SET_PDEATHSIG = 1
+_CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 Progress = Callable[[str, int, int | None], None]
 
 
@@ -60,7 +75,7 @@ def convert(
     with explain_os_errors(destination), atomic_path(destination) as temporary:
         with tempfile.TemporaryDirectory(prefix=".convert-", dir=destination.parent) as work:
             view = _view(source, Path(work) / "model")
-            command = [sys.executable, str(converter.script), str(view)]
+            command = [sys.executable, "-c", LAUNCH, str(converter.script), str(view)]
             command += ["--outfile", str(temporary), "--outtype", out_type]
             child_environ = _environ(os.environ if environ is None else environ, Path(work))
             said, status = _run(command, child_environ, Path(work), on_progress)
@@ -145,21 +160,41 @@ def _run(
 ) -> tuple[str, int]:
     """(what the child said, its status); progress follows its own bar."""
     on_progress("reading the model", 0, 100)
-    child = subprocess.Popen(
+    with subprocess.Popen(
         command,
         cwd=work,
         env=dict(environ),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-    )
-    try:
-        said = _follow(child.stdout, on_progress) if child.stdout else ""
-        return said, child.wait()
-    finally:
-        if child.poll() is None:
-            child.kill()
-            child.wait()
+        preexec_fn=_cage(os.getpid()),
+    ) as child:
+        try:
+            said = _follow(child.stdout, on_progress) if child.stdout else ""
+            return said, child.wait()
+        finally:
+            if child.poll() is None:
+                child.kill()
+
+
+def _cage(parent: int) -> Callable[[], None]:
+    """Runs in the child before its program: it dies with its parent, and has no network.
+
+    Threat: code in a file that a library of the converter's reads. Where the kernel gives no
+    network namespace to an ordinary user, the environment alone keeps it silent. Memory has no
+    limit: weights are mapped, so the size of a model is no sign that anything is wrong.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def cage() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) != 0:
+            libc.unshare(_CLONE_NEWNET)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if os.getppid() != parent:  # it ended before the first line
+            os._exit(1)
+
+    return cage
 
 
 def _follow(stream: IO[bytes], on_progress: Progress) -> str:

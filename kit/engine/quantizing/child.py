@@ -7,6 +7,7 @@ parent, so that nothing goes on with a file that nobody waits for.
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.engine.cpu.variants import choose_variant
-from kit.errors import EngineError, KitError
+from kit.errors import EngineError, KitError, ModelError
 
 _PR_SET_PDEATHSIG = 1
 
@@ -26,7 +27,8 @@ def run_child(
 ) -> str:
     """What a child printed that did the verb; it reads `text` from its standard input.
 
-    Raises: EngineError with its last words if it failed, was killed or took longer.
+    Raises: ModelError if that is what the child raised; EngineError with its last words if it
+    failed otherwise, was killed or took longer.
     """
     variant = choose_variant(home).variant.path
     command = [sys.executable, "-m", "kit.engine.quantizing.child", str(os.getpid())]
@@ -45,8 +47,11 @@ def run_child(
         raise EngineError(f"{verb} did not end within {timeout_s:.0f} s") from problem
     if child.returncode == 0:
         return child.stdout
-    died = f"killed by {signal.Signals(-child.returncode).name}" if child.returncode < 0 else ""
     last = (child.stderr.strip().splitlines() or ["no reason given"])[-1]
+    if child.returncode == ModelError.exit_code:
+        problem = json.loads(last)
+        raise ModelError(problem["message"], hint=problem["hint"])
+    died = f"killed by {signal.Signals(-child.returncode).name}" if child.returncode < 0 else ""
     raise EngineError(f"{verb} of {arguments[0]} failed: {died or last}")
 
 
@@ -83,6 +88,9 @@ def main(argv: Sequence[str]) -> int:
     try:
         library: Any = load_library(Path(variant) if variant else None)
         _work(verb)(library, *arguments)
+    except ModelError as problem:
+        print(json.dumps({"message": problem.message, "hint": problem.hint}), file=sys.stderr)
+        return problem.exit_code
     except KitError as problem:
         print(problem.message, file=sys.stderr)
         return 1
