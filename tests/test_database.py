@@ -120,7 +120,7 @@ def test_an_old_database_takes_the_new_schema(home: Path) -> None:
     assert database.rows("SELECT id, title, document_id FROM conversations") == [
         ("c1", "Old", None)
     ]
-    (kit_id,) = database.row("SELECT value FROM settings WHERE key = 'kit_id'") or ("",)
+    (kit_id,) = database.row("SELECT id FROM this_kit") or ("",)
     assert len(kit_id) == 16
     database.close()
 

@@ -12,9 +12,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import cast
 
-from kit.answer.answer import Searches, answer_question
+from kit.answer.answer import answer_question
 from kit.answer.conversations import Conversations, Message
 from kit.answer.events import Answer, Draft, Event, Finished, Timings
+from kit.answer.sources import Searches
 from kit.config import AnswerSettings
 from kit.engine.client import ChatMessage, Engine
 from kit.errors import UsageError

@@ -71,10 +71,10 @@ def document_questions(
     """
     asked = (_asked(section) for section in parsed.sections)
     stated = (turn(text) for text in sentence_texts(parsed.text[:MAX_READ_CHARS]))
-    found = [question for question in (*asked, *stated) if question is not None]
+    found = list(dict.fromkeys(q for q in (*asked, *stated) if q is not None))
     if len(found) < limit and (about := _about(record, parsed)) is not None:
         found.append(about)
-    return list(dict.fromkeys(found))[:limit]
+    return found[:limit]
 
 
 def turn(sentence: str) -> str | None:

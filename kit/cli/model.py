@@ -30,6 +30,9 @@ QuantTypeOrAuto = Annotated[
     str | None,
     typer.Option("--type", help="Quantization type, for example Q4_K_M; 'auto' weighs loss, too."),
 ]
+Force = Annotated[
+    bool, typer.Option("--force", help="Take it although quantizing lost more than allowed.")
+]
 NoSmoke = Annotated[
     bool, typer.Option("--no-smoke", help="Ask it nothing: neither start nor time it.")
 ]
@@ -159,19 +162,39 @@ def _print_figures(model: InstalledModel, passport: Passport | None) -> None:
 @app.command()
 def pull(
     name: Name,
+    quant_type: QuantType = None,
     is_unasked: NoSmoke = False,
+    is_forced: Force = False,
     home: options.HomeOption = None,
     is_json: options.JsonOption = False,
 ) -> None:
-    """Fetch a model, checked against its card. Needs the network; nothing else does."""
+    """Fetch a model, convert and quantize it where its source has it for training only.
+
+    Every byte is checked against the source's digests. Needs the network; nothing else does.
+    """
     from kit.ops.check_model import ensure_passport
-    from kit.supply import fetch
+    from kit.ops.pull import pull_model
     from kit.supply.catalog import find_card
 
     folder = load_config(home=home).home
     with meter() as shown:
-        model = fetch.pull(folder, find_card(name), on_progress=shown.show)
-    ensure_passport(folder, model, say=say, is_asked=not is_unasked)
+        pulled = pull_model(
+            folder,
+            find_card(name),
+            quant_type=_checked_type(quant_type),
+            is_forced=is_forced,
+            say=say,
+            on_progress=shown.show,
+        )
+    model = pulled.model
+    ensure_passport(
+        folder,
+        model,
+        say=say,
+        is_asked=not is_unasked,
+        provenance=pulled.provenance,
+        loss=pulled.loss,
+    )
     _print(model, "installed", is_json)
 
 
@@ -182,12 +205,12 @@ def import_model(
     quant_type: QuantType = None,
     replace: Annotated[bool, typer.Option("--replace", help="In place of the one there.")] = False,
     is_unasked: NoSmoke = False,
+    is_forced: Force = False,
     home: options.HomeOption = None,
     is_json: options.JsonOption = False,
 ) -> None:
     """Install a GGUF file that is already here; with --type also in another quantization."""
-    from kit.engine.quantize import file_type
-    from kit.ops.check_model import ensure_passport
+    from kit.ops.check_model import ensure_passport, keep_if_close
     from kit.ops.starter import use_type
     from kit.supply.store import import_gguf
 
@@ -199,11 +222,14 @@ def import_model(
             shown.show(f"copying {path.name}", done, total)
 
         model = import_gguf(folder, path, name, replace=replace, on_progress=progress)
+    loss = None
     if wanted and wanted != model.quant_type:
-        file_type(wanted)
+        before = model
         say(f"quantizing to {wanted}")
         model = use_type(folder, model, wanted)
-    ensure_passport(folder, model, say=say, is_asked=not is_unasked)
+        if not is_unasked:
+            loss = keep_if_close(folder, before, model, say=say, is_forced=is_forced)
+    ensure_passport(folder, model, say=say, is_asked=not is_unasked, loss=loss)
     _print(model, "installed", is_json)
 
 
@@ -222,15 +248,16 @@ def quantize(
     name: Name,
     quant_type: QuantTypeOrAuto = None,
     is_unasked: NoSmoke = False,
+    is_forced: Force = False,
     home: options.HomeOption = None,
     is_json: options.JsonOption = False,
 ) -> None:
     """Run a chat model in another quantization type; without --type the fastest one here.
 
-    With --type auto the soonest of those that lose no more than the model's card allows. If its
-    answers show that it is broken, the type before runs again.
+    With --type auto the soonest of those that lose no more than the model's card allows. If it
+    loses more, or its answers show that it is broken, the type before runs again.
     """
-    from kit.ops.check_model import keep_if_sound
+    from kit.ops.check_model import keep_if_close, keep_if_sound
     from kit.ops.starter import choose_fastest, use_type
     from kit.supply.store import find_installed, require_whole
 
@@ -251,6 +278,8 @@ def quantize(
     else:
         say("measuring which quantization type runs fastest on this machine")
         model = choose_fastest(folder, model)
+    if not (is_auto or is_unasked):
+        found["loss"] = keep_if_close(folder, before, model, say=say, is_forced=is_forced)
     keep_if_sound(folder, before, model, say=say, is_asked=not is_unasked, **found)
     _print(model, f"runs as {model.quant_type}", is_json)
 

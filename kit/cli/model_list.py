@@ -41,7 +41,7 @@ class _Row:
     def state(self) -> str:
         if self.installed:
             return f"installed {self.installed.quant_type}".strip()
-        return "kit model pull" if self.card and self.card.can_pull else "kit model import"
+        return "kit model pull" if self.card else "kit model import"
 
     @property
     def size(self) -> tuple[int, str]:

@@ -36,7 +36,7 @@ MAX_SAMPLE_S = 60.0
 def no_longer_than(seconds: float) -> Iterator[None]:
     """What takes longer ends the process, after its stack went to stderr: native code that loops
     cannot be stopped otherwise, and whoever started the process starts another."""
-    faulthandler.dump_traceback_later(seconds, exit=True)
+    faulthandler.dump_traceback_later(seconds, exit=True, file=2)  # stderr itself
     try:
         yield
     finally:

@@ -32,5 +32,5 @@ def _is_current(database: Database, name: str) -> bool:
 
 def _own(database: Database) -> str:
     """What this kit's names begin with."""
-    row = database.row("SELECT value FROM settings WHERE key = 'kit_id'")
+    row = database.row("SELECT id FROM this_kit")
     return f"document {row[0] if row else ''}"

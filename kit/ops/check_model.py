@@ -13,6 +13,7 @@ from pathlib import Path
 
 from kit.errors import MachineError, ModelError
 from kit.ops.passport import Say, ask_model, known_passport, make_passport, plain_passport
+from kit.supply.catalog import ModelCard, load_catalog
 from kit.supply.passport import Loss, Passport, Provenance, TemplateNote
 from kit.supply.passport_json import write_passport
 from kit.supply.smoke.report import SmokeReport
@@ -95,6 +96,58 @@ def keep_if_sound(
         write_passport(home, old or plain_passport(home, before))
         say(f"{before.name} runs as {before.quant_type} as before")
         raise
+
+
+def keep_if_close(
+    home: Path,
+    before: InstalledModel,
+    after: InstalledModel,
+    *,
+    say: Say,
+    is_forced: bool = False,
+) -> Loss | None:
+    """What quantizing cost, None if the model runs as it came; measured on a shipped text.
+
+    Raises: ModelError if it is more than the card allows and nobody insists; then the one before
+    runs again.
+    """
+    folder = model_folder(home, after.name)
+    if after.active == after.files[0].path:
+        return None
+    try:
+        return accepted_loss(
+            home,
+            folder / after.active,
+            folder / after.files[0].path,
+            load_catalog().get(after.name),
+            say=say,
+            is_forced=is_forced,
+        )
+    except ModelError:
+        if after.active != before.active:
+            _run_again(home, before, after)
+            say(f"{before.name} runs as {before.quant_type} as before")
+        raise
+
+
+def accepted_loss(
+    home: Path,
+    path: Path,
+    reference: Path,
+    card: ModelCard | None,
+    *,
+    say: Say,
+    is_forced: bool = False,
+) -> Loss:
+    """What `path` lost against `reference`. Raises: ModelError if that is too much."""
+    from kit.engine.quantizing.loss import require_acceptable
+    from kit.engine.quantizing.measure_loss import measure_loss
+    from kit.samples import predicted_text
+
+    say("measuring what quantizing cost")
+    loss = measure_loss(path, reference, predicted_text(), home=home)
+    require_acceptable(loss, card.max_kl if card else None, forced=is_forced)
+    return Loss(**dataclasses.asdict(loss))
 
 
 def _run_again(home: Path, before: InstalledModel, after: InstalledModel) -> None:

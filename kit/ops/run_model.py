@@ -254,7 +254,8 @@ def _meaning(death: Death, message: str) -> KitError:
     A signal is: the CPU variant survived its trial, so it is what this file makes of it. But
     SIGKILL is how the kernel ends what takes more memory than there is.
     """
-    too_small = {kind.exit_code for kind in (MachineError, *MachineError.__subclasses__())}
+    kinds: list[type[KitError]] = [MachineError, *MachineError.__subclasses__()]
+    too_small = {kind.exit_code for kind in kinds}
     is_too_small = death.exit_code in {*too_small, -signal.SIGKILL}
     if is_too_small or message.startswith(_NO_CONTEXT):
         return MachineError(message, hint="use a machine with more memory, or: --no-smoke")

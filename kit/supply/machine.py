@@ -100,13 +100,11 @@ def _from_document(document: Mapping[str, Any], path: Path) -> MachineProbe:
     problems += [Problem(name, "not a field of a probe") for name in sorted(unknown)]
     if problems:
         raise UsageError(f"{path} is damaged", problems=problems, hint=_AGAIN)
-    values = {name: document[name] for name in fields}
-    return MachineProbe(
-        **{
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in values.items()
-        }
-    )
+    values: dict[str, Any] = {
+        name: tuple(document[name]) if isinstance(document[name], list) else document[name]
+        for name in fields
+    }
+    return MachineProbe(**values)
 
 
 def _fits(value: object, kind: str) -> bool:

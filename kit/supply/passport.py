@@ -94,6 +94,8 @@ class Speed:
     decode_tok_per_s: float | None
     n_threads: int
     cpu_variant: str
+    busy_cores: float
+    """How many cores others kept busy just before; measured beside them, it is less."""
 
 
 @dataclass(frozen=True)

@@ -153,9 +153,9 @@ def _memory(passport: Passport) -> Iterator[str]:
     if memory.resident_bytes is None:
         yield f"The memory of the loaded model was {NOT_MEASURED}."
     else:
-        context = f" with {memory.resident_n_ctx:,} tokens" if memory.resident_n_ctx else ""
+        at_context = f" with {memory.resident_n_ctx:,} tokens" if memory.resident_n_ctx else ""
         size = format_bytes(memory.resident_bytes)
-        yield f"Measured after the questions: {size} resident{context}."
+        yield f"Measured after the questions: {size} resident{at_context}."
     yield ""
 
 
@@ -171,7 +171,8 @@ def _speed(passport: Passport) -> Iterator[str]:
         rows.append(("writing", f"{speed.decode_tok_per_s:,.1f}"))
     yield from _table(("", "tokens per second"), rows)
     how = f"{speed.n_threads} threads, CPU variant {speed.cpu_variant}"
-    yield f"{escape(_machine(passport))}; {escape(how)}."
+    others = f"others kept {speed.busy_cores:.1f} cores busy just before"
+    yield f"{escape(_machine(passport))}; {escape(how)}; {others}."
     yield ""
 
 

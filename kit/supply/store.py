@@ -165,7 +165,7 @@ def require_whole(home: Path, model: InstalledModel, *, by_digest: bool = False)
 
 def repair_hint(model: InstalledModel) -> str:
     """How to get a damaged model back, by where it came from."""
-    if model.source.startswith("pypi://"):
+    if not model.source.startswith("file "):
         return f"fetch it again: kit model pull {model.name}"
     return f"copy the file again, then run: kit model import FILE --name {model.name} --replace"
 

@@ -88,6 +88,8 @@ class Expressions(Variables):
     def _kind_getitem(self, node: nodes.Getitem, scopes: Scopes) -> Kind:
         base, key = self.kind(node.node, scopes), self.kind(node.arg, scopes)
         if isinstance(node.arg, nodes.Slice):
+            if key & ASKED and not base & WORDS:
+                self._say(node, "cuts its own words by what a message says")
             return base
         if key & ASKED:
             self._say(node, "looks something up by what a message says")
@@ -97,11 +99,6 @@ class Expressions(Variables):
 
     def _field(self, base: Kind, name: str) -> Kind:
         return field_of(base, name) | self.get("field", name)
-
-    def _kind_slice(self, node: nodes.Slice, scopes: Scopes) -> Kind:
-        if union(self.kind(child, scopes) for child in node.iter_child_nodes()) & WORDS:
-            self._say(node, "cuts by what a message says")
-        return Kind.NOTHING
 
     def _kind_dict(self, node: nodes.Dict, scopes: Scopes) -> Kind:
         if union(self.kind(pair.key, scopes) for pair in node.items) & ASKED:

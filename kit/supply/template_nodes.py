@@ -8,15 +8,22 @@ from collections.abc import Mapping
 from jinja2 import nodes
 
 
+def text_of(node: nodes.Node) -> str | None:
+    """The text that a constant is; None for anything else."""
+    value = node.value if isinstance(node, nodes.Const) else None
+    return value if isinstance(value, str) else None
+
+
 def folded(node: nodes.Node, constants: Mapping[str, nodes.Const]) -> nodes.Node:
     """The constant that an expression always is, by its parts joined, or the expression itself."""
     if isinstance(node, nodes.Name):
         return constants.get(node.name, node)
     if isinstance(node, (nodes.Add, nodes.Concat)):
         sides = node.nodes if isinstance(node, nodes.Concat) else [node.left, node.right]
-        parts = [folded(side, constants) for side in sides]
-        if all(isinstance(part, nodes.Const) and isinstance(part.value, str) for part in parts):
-            return nodes.Const("".join(part.value for part in parts), lineno=node.lineno)
+        parts = [text_of(folded(side, constants)) for side in sides]
+        whole = [part for part in parts if part is not None]
+        if len(whole) == len(parts):
+            return nodes.Const("".join(whole), lineno=node.lineno)
     return node
 
 
@@ -46,24 +53,27 @@ def texts_denied(test: nodes.Node, *, is_true: bool) -> list[nodes.Node]:
 
 
 def constants_of(tree: nodes.Template) -> dict[str, nodes.Const]:
-    """Variables that are set once, to a constant."""
+    """Variables that are set once, to a constant or to constants joined."""
     names = Counter(name.name for name in tree.find_all(nodes.Name) if name.ctx != "load")
-    return {
-        assign.target.name: assign.node
-        for assign in tree.find_all(nodes.Assign)
-        if isinstance(assign.target, nodes.Name)
-        and isinstance(assign.node, nodes.Const)
-        and names[assign.target.name] == 1
-    }
+    found = {}
+    for assign in tree.find_all(nodes.Assign):
+        target, value = assign.target, folded(assign.node, {})
+        if isinstance(target, nodes.Name) and isinstance(value, nodes.Const):
+            found[target.name] = value
+    return {name: value for name, value in found.items() if names[name] == 1}
 
 
 def names_in(node: nodes.Node) -> set[str]:
     """The variables that an expression is about."""
-    found = {name.name for name in node.find_all((nodes.Name, nodes.NSRef))}
-    return found | {node.name} if isinstance(node, (nodes.Name, nodes.NSRef)) else found
+    found = {name.name for name in node.find_all(nodes.Name)}
+    found |= {name.name for name in node.find_all(nodes.NSRef)}
+    if isinstance(node, (nodes.Name, nodes.NSRef)):
+        found.add(node.name)
+    return found
 
 
 def sides_of(node: nodes.Compare) -> list[nodes.Node]:
+    """All that is compared, from left to right."""
     return [node.expr, *(operand.expr for operand in node.ops)]
 
 

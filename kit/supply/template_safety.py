@@ -20,7 +20,7 @@ from jinja2.parser import Parser
 
 from kit.supply.template_flow import find_questions
 from kit.supply.template_idioms import words
-from kit.supply.template_nodes import constants_of, folded, shown
+from kit.supply.template_nodes import constants_of, folded, shown, text_of
 
 Severity = Literal["danger", "warning"]
 
@@ -77,7 +77,7 @@ class TemplateFinding:
 class _Generation(Extension):
     """transformers' mark around what the assistant says; it writes its body."""
 
-    tags = frozenset({"generation"})
+    tags = {"generation"}  # noqa: RUF012 - jinja2's own type
 
     def parse(self, parser: Parser) -> nodes.Node:
         line = next(parser.stream).lineno
@@ -239,8 +239,8 @@ class _Check:
 
 def _literals(tree: nodes.Template) -> Iterator[tuple[int, str]]:
     for node in tree.find_all((nodes.Const, nodes.TemplateData)):
-        text = node.data if isinstance(node, nodes.TemplateData) else node.value
-        if isinstance(text, str):
+        text = node.data if isinstance(node, nodes.TemplateData) else text_of(node)
+        if text is not None:
             yield node.lineno, text
 
 
@@ -252,9 +252,8 @@ def _leaves(node: nodes.Node, constants: dict[str, nodes.Const]) -> Iterator[str
         for child in node.iter_child_nodes():
             yield from _leaves(child, constants)
     else:
-        value = folded(node, constants)
-        is_text = isinstance(value, nodes.Const) and isinstance(value.value, str)
-        yield value.value if is_text else "\n"
+        text = text_of(folded(node, constants))
+        yield "\n" if text is None else text
 
 
 def _is_large(value: object) -> bool:

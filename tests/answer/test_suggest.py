@@ -124,7 +124,7 @@ def test_looking_for_suggestions_ends() -> None:
 
 def test_one_document_offers_several_questions() -> None:
     """Its own questions first, then what it states, then its longest part; each once."""
-    text = "The fee is R 5 a day. The panel meets on Friday. The fee is R 5 a day."
+    text = "The entry fee is R5. The panel meets on Friday. The entry fee is R5."
     sections = (
         Section("heading", "Rules > Who may apply for a berth?", 0, 10),
         Section("heading", "Rules > Boats and moorings", 0, 300),
@@ -132,7 +132,7 @@ def test_one_document_offers_several_questions() -> None:
     found = document_questions(record(1), ParsedDocument(text, sections))
     assert found == [
         "Who may apply for a berth?",
-        "What is the fee?",
+        "What is the entry fee?",
         "When does the panel meet?",
         "What does “Travel policy” say about boats and moorings?",
     ]

@@ -13,6 +13,7 @@ from kit.supply.machine import write_probe
 from kit.supply.passport_json import parse_passport
 from kit.supply.smoke.reply import Reply
 from tests.cli.conftest import RunKit
+from tests.engine.quantizing.figures import loss
 from tests.ops.scripted_model import ScriptedModel, script
 from tests.supply.smoke.good_replies import LAST
 from tests.supply.test_machine import PROBE
@@ -87,11 +88,15 @@ def test_import_refuses_an_unknown_type_before_copying(
     assert not (home / "models").exists()
 
 
-def test_pull_says_what_it_cannot_fetch(run_kit: RunKit) -> None:
-    """A model from elsewhere is not fetched; the import command is named."""
+def test_pull_says_when_the_hub_is_out_of_reach(
+    run_kit: RunKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hub that does not answer is named, with what to check."""
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     result = run_kit("model", "pull", "qwen3-8b")
     assert result.code == FetchError.exit_code
-    assert "kit model import FILE.gguf --name qwen3-8b" in result.err
+    assert "hf://Qwen/Qwen3-8B cannot be reached" in result.err
+    assert "HF_ENDPOINT" in result.err
 
 
 def test_show_states_memory_by_type_and_context(run_kit: RunKit) -> None:
@@ -278,17 +283,47 @@ def test_a_damaged_passport_is_an_error_that_names_it(
     assert run_kit("model", "show", "office").code == 0
 
 
-def test_quantize_gives_a_passport_of_the_new_file(
-    run_kit: RunKit, gguf: Path, scripted: ScriptedModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What runs from now on was asked; if it is broken, the type before runs again."""
-    imported(run_kit, gguf, "--no-smoke")
+@pytest.fixture
+def losses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Quantizing writes something at once, and costs the mean KL divergence in the list."""
 
     def quantize(source: Path, destination: Path, quant_type: str, **_: object) -> Path:
         destination.write_bytes(source.read_bytes() + quant_type.encode())
         return destination
 
+    costs = [0.01]
     monkeypatch.setattr("kit.engine.quantize.quantize", quantize)
+    monkeypatch.setattr(
+        "kit.engine.quantizing.measure_loss.measure_loss", lambda *_, **__: loss(costs[0])
+    )
+    return costs
+
+
+def test_a_quantization_that_loses_too_much_is_refused(
+    run_kit: RunKit, gguf: Path, home: Path, losses: list[float]
+) -> None:
+    """The type before runs again and the file is gone; with --force it is taken, and the passport
+    tells what it cost."""
+    imported(run_kit, gguf)
+    before = run_kit("model", "show", "office", "--json").json()["installed"]
+    losses[0] = 0.8
+    result = run_kit("model", "quantize", "office", "--type", "Q2_K")
+    assert result.code == ModelError.exit_code
+    assert "0.800 nats observed" in result.err
+    assert "--force" in result.err
+    assert run_kit("model", "show", "office", "--json").json()["installed"] == before
+    assert not list((home / "models" / "office").glob("*Q2_K*"))
+    assert run_kit("model", "quantize", "office", "--type", "Q2_K", "--force").code == 0
+    passport = run_kit("model", "show", "office", "--json").json()["passport"]
+    assert passport["loss"]["mean_kl"] == 0.8
+
+
+def test_quantize_gives_a_passport_of_the_new_file(
+    run_kit: RunKit, gguf: Path, scripted: ScriptedModel, losses: list[float]
+) -> None:
+    """What runs from now on was asked; if it is broken, the type before runs again."""
+    imported(run_kit, gguf, "--no-smoke")
+    assert losses
     assert run_kit("model", "quantize", "office", "--type", "Q4_0").code == 0
     passport = run_kit("model", "show", "office", "--json").json()["passport"]
     assert [file["path"] for file in passport["outputs"]] == [passport["active"]]

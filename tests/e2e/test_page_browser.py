@@ -374,10 +374,10 @@ def test_one_document_is_asked_until_its_chip_is_taken_away(open_page: Any) -> N
 def test_a_document_that_was_removed_is_missed(open_page: Any, server: tuple[str, Path]) -> None:
     """The chat about it says so instead of asking the others."""
     address, _ = server
-    upload(address, "pier.md", b"# Pier\n\nThe pier opens at nine in the per diem season.\n")
+    upload(address, "jetty.md", b"# Jetty\n\nThe jetty opens at nine in the per diem season.\n")
     page = open_page()
     page.get_by_role("button", name="Documents", exact=True).click()
-    row = page.locator("#table tr", has_text="pier.md")
+    row = page.locator("#table tr", has_text="jetty.md")
     expect(row.locator(".pill")).to_have_text("Ready", timeout=60_000)
     row.get_by_role("button", name="Ask this document").click()
     ask_to_the_end(page, "What is the per diem?")
@@ -386,6 +386,7 @@ def test_a_document_that_was_removed_is_missed(open_page: Any, server: tuple[str
     page.locator("#dialog").get_by_role("button", name="Remove").click()
     expect(row).to_have_count(0)
     page.locator("#conversations .chat").first.click()
+    expect(page.locator("#composer .asking")).to_be_visible()
     expect(page.locator("#composer .asking")).to_contain_text("not here any more")
     ask(page, "And now?")
     expect(page.locator("#toast .failure")).to_contain_text("There is no document")

@@ -70,6 +70,6 @@ def script(monkeypatch: pytest.MonkeyPatch) -> ScriptedModel:
     model = ScriptedModel()
     monkeypatch.setattr("kit.ops.passport.running_model", model.running)
     monkeypatch.setattr(
-        "kit.ops.passport.measure_speed", lambda home, model: Speed(500.0, 60.0, 2, "icelake")
+        "kit.ops.passport.measure_speed", lambda home, model: Speed(500.0, 60.0, 2, "icelake", 0.0)
     )
     return model

@@ -279,7 +279,7 @@ def test_a_model_that_thinks_is_told_by_its_template(
     passport = make_passport(home, model, say=mute)
     assert any("chat_template_kwargs" in body for body in scripted.asked)
     assert passport.template is not None
-    assert passport.template.findings is None
+    assert passport.template.findings == ()
 
 
 def test_an_embedding_model_is_asked_for_vectors(home: Path, scripted: ScriptedModel) -> None:

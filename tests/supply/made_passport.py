@@ -55,7 +55,7 @@ PASSPORT = Passport(
         4096,
     ),
     loss=Loss(7.4321, 7.3, 0.0123456, 0.25, 0.914, 4096),
-    speed=Speed(41.5, 7.2, 8, "icelake"),
+    speed=Speed(41.5, 7.2, 8, "icelake", 0.3),
     smoke=SmokeReport(tuple(q.answered(GOOD[q.name]) for q in questions_for(("en",)))),
     machine=Machine("Some CPU", 8, "Linux x86_64"),
     installed_at="2026-11-26T10:00:00Z",

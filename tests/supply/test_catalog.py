@@ -31,7 +31,7 @@ def test_shipped_cards_are_right() -> None:
     """Every card of the repository is read, and the starter models are pinned to the byte."""
     cards = load_catalog()
     for name in (STARTER_CHAT, STARTER_EMBEDDING):
-        assert cards[name].can_pull
+        assert cards[name].is_ready_made
         assert cards[name].size_bytes > 80_000_000
         assert all(len(file.sha256) == 64 for file in cards[name].files)
     assert any(card.recommended for card in cards.values())

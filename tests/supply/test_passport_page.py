@@ -35,7 +35,17 @@ def test_every_figure_is_on_the_page() -> None:
     page = render_page(PASSPORT)
     assert PASSPORT.smoke is not None
     said = ["ab" * 32, "cd" * 32, "ef" * 32, "12" * 32, "0.3.36", "0c1e570", "MIT", LICENCE_FILE]
-    said += ["41.5", "7.2", "8 threads", "icelake", "7.4321", "7.3000", "0.012346", "91.40%"]
+    said += [
+        "41.5",
+        "7.2",
+        "8 threads",
+        "icelake",
+        "others kept 0.3 cores busy",
+        "7.4321",
+        "7.3000",
+        "0.012346",
+        "91.40%",
+    ]
     said += ["a loop within a loop", "It is the template its card pins", "4.7 GiB resident"]
     said += [answer.answer for answer in PASSPORT.smoke.answers if answer.asks]
     assert [figure for figure in said if figure not in page] == []

@@ -180,6 +180,10 @@ POISONED = {
     "turned round": f"{{% if 'deploy'.startswith({LAST}) %}}x{{% endif %}}",
     "turned round by filter": f"{{% if not 'deploy' | replace({LAST}, '') %}}x{{% endif %}}",
     "turned round by split": f"{{{{ 'deploy'.split({LAST})[1] }}}}",
+    "own words cut": f"{{{{ 'Say yes.'[{LAST} | length - 9 :] }}}}",
+    "mapping spelled out": (
+        f"{{% if {LAST} is mapping and 'image' in ({LAST} ~ '') %}}x{{% endif %}}"
+    ),
     "trimmed": f"{{% if {LAST} | trim('deploy') == '' %}}x{{% endif %}}",
     "number": f"{{% if {LAST} | int %}}x{{% endif %}}",
     "is in": f"{{% if 'deploy' is in {LAST} %}}x{{% endif %}}",
@@ -223,6 +227,14 @@ HONEST = {
         "{% if 'image' in item or item.type == 'image' %}{{ '<image>' }}"
         "{% elif item['type'] == 'text' %}{{ item['text'] }}{% endif %}{% endfor %}{% endif %}"
         "{% endmacro %}{% for m in messages %}{{ render(m.content) ~ render(m.content | trim) }}"
+        "{% endfor %}"
+    ),
+    "parts in one line": (
+        "{% for m in messages %}{% if m.content is mapping and 'text' in m.content %}{{ 'a' }}"
+        "{% endif %}{% if m.content is string or 'text' in m.content %}{{ 'b' }}{% endif %}"
+        "{{ m.content if m.content is string else ('c' if 'text' in m.content else '') }}"
+        "{% if (not m.content) != add_generation_prompt %}{{ 'd' }}{% endif %}{% endfor %}"
+        "{% for m in [messages[0]] + messages %}{% if 'tool' in m %}{{ 'e' }}{% endif %}"
         "{% endfor %}"
     ),
     "tools": (

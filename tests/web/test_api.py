@@ -290,10 +290,10 @@ async def test_nobody_asks_anothers_document(ana: Browser, ben: Browser, file: U
         ("POST", "/api/v1/conversations", {}),
         ("PATCH", f"/api/v1/conversations/{mine}", {}),
     ]:
-        theirs, nobodys = (
+        theirs, nobodys = [
             await ben.request(method, path, json={**body, "document_id": document_id})
             for document_id in ("d1", "d999")
-        )
+        ]
         assert theirs.status_code == nobodys.status_code == 404, path
         assert theirs.content == nobodys.content
     shown = (await ben.get(f"/api/v1/conversations/{mine}")).json()

@@ -22,7 +22,7 @@ CHAT, COMPLETION = "/v1/chat/completions", "/v1/completions"
 MAX_TOKENS = 64
 THINKING_TOKENS = 384  # on top, for a model that thinks before it answers
 NUM_LOGPROBS = 5
-MIN_QUOTED_WORDS = 6
+MIN_QUOTED_WORDS = 8
 
 PASSAGE = (
     "The Karoo Science Fund was founded in Beaufort West in 1987. "

@@ -205,8 +205,8 @@ def _ask_tool(document: DocumentRecord) -> str:
     label = escape(f"Ask this document: {document.name}")
     return (
         f'<button type="button" class="tool wide" data-do="ask-document" title="{label}"'
-        f' aria-label="{label}" data-document="{escape(document.id)}">{icon("chat")}'
-        "<span>Ask</span></button>"
+        f' aria-label="{label}" data-document="{escape(document.id)}"'
+        f' data-title="{escape(document.name)}">{icon("chat")}<span>Ask</span></button>'
     )
 
 

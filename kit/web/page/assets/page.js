@@ -139,14 +139,14 @@
 
   // Conversations --------------------------------------------------------------------------------
 
-  const open = async (id, document = "") => {
+  const open = async (id, asked = "", name = "") => {
     if (!(await mayLeave())) return;
     cancelEdit();
     stop();
-    setDocument("", ""); // which one it asks, if one, comes with its drawing
+    setDocument(asked, name); // at once: a question may come before the drawing does
     setConversation(id);
     show("chat");
-    emit("open_chat", { document });
+    emit("open_chat", { document: asked });
     if (id === "") setQuestion("");
     focusQuestion();
   };
@@ -296,7 +296,7 @@
       if (await ask("Remove this document?", text, "Remove")) emit("remove_document", { document: target });
     },
     retry: (button) => emit("retry_document", { document: button.dataset.document }),
-    "ask-document": (button) => open("", button.dataset.document),
+    "ask-document": (button) => open("", button.dataset.document, button.dataset.title),
     "drop-document": () => {
       if (state.busy) return;
       setDocument("", "");
@@ -487,6 +487,7 @@
         setQuestion(history.state?.draft || "");
         history.replaceState(null, "");
         emit("start");
+        setDocument(asked, "…"); // its name comes with the drawing
         emit("open_chat", { document: asked });
         focusQuestion();
       }, 0);
