@@ -1,4 +1,4 @@
-"""A small GGUF model taken apart, changed in one to three places as an editor would, and put together.
+"""A small GGUF model taken apart, changed in one to three places, and put together again.
 
 The base is a whole llama model with a vocabulary; weights are zeros. Mutations keep the container's
 grammar most of the time, so that they reach what a reader checks late, or not at all.
@@ -275,6 +275,8 @@ def _version(parts: Parts, rng: random.Random) -> None:
     parts.version = rng.choice((0, 1, 2, 4, 0x03000000))
 
 
-_MUTATIONS = (_number, _number, _number, _kind, _kind, _text, _array_items, _array_items, _drop_entry,
-              _drop_tensor, _twice, _rename, _shape, _shape, _tensor_kind, _tensor_kind, _offset,
-              _size, _cut, _version)  # fmt: skip
+_MUTATIONS = (
+    *(_number, _number, _number, _kind, _kind, _text, _array_items, _array_items),
+    *(_drop_entry, _drop_tensor, _twice, _rename, _shape, _shape, _tensor_kind, _tensor_kind),
+    *(_offset, _size, _cut, _version),
+)

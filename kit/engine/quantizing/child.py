@@ -49,8 +49,8 @@ def run_child(
         return child.stdout
     last = (child.stderr.strip().splitlines() or ["no reason given"])[-1]
     if child.returncode == ModelError.exit_code:
-        problem = json.loads(last)
-        raise ModelError(problem["message"], hint=problem["hint"])
+        said = json.loads(last)
+        raise ModelError(said["message"], hint=said["hint"])
     died = f"killed by {signal.Signals(-child.returncode).name}" if child.returncode < 0 else ""
     raise EngineError(f"{verb} of {arguments[0]} failed: {died or last}")
 
