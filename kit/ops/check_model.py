@@ -7,14 +7,13 @@ one that runs; what this machine is too small to ask is said, not refused.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kit.errors import MachineError, ModelError
 from kit.ops.passport import Say, ask_model, known_passport, make_passport, plain_passport
 from kit.supply.catalog import ModelCard, load_catalog
-from kit.supply.passport import Loss, Passport, Provenance, TemplateNote
+from kit.supply.passport import Loss, Passport, Provenance
 from kit.supply.passport_json import write_passport
 from kit.supply.smoke.report import SmokeReport
 from kit.supply.store import InstalledModel, model_folder, write_record
@@ -37,7 +36,6 @@ def ensure_passport(
     is_asked: bool = True,
     provenance: Provenance | None = None,
     loss: Loss | None = None,
-    findings: Sequence[TemplateNote] | None = None,
 ) -> Passport:
     """A passport of exactly the file that runs lies beside the model, made now if need be.
 
@@ -45,11 +43,11 @@ def ensure_passport(
     Raises: ModelError if the model is broken.
     """
     known = known_passport(home, model)
-    is_new = provenance is not None or loss is not None or findings is not None
+    is_new = provenance is not None or loss is not None
     if known is not None and known.is_of(model) and not is_new and (known.smoke or not is_asked):
         passport = known
     else:
-        passport = plain_passport(home, model, provenance=provenance, loss=loss, findings=findings)
+        passport = plain_passport(home, model, provenance=provenance, loss=loss)
         write_passport(home, passport)  # what was given is kept in it, whatever comes
         if is_asked:
             try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -51,7 +51,6 @@ def plain_passport(
     *,
     provenance: Provenance | None = None,
     loss: Loss | None = None,
-    findings: Sequence[TemplateNote] | None = None,
 ) -> Passport:
     """What the files and their record say, without asking the model; nothing is written.
 
@@ -66,7 +65,7 @@ def plain_passport(
             provenance = dataclasses.replace(provenance, imatrix_sha256="")
     provenance = provenance or Provenance()
     inputs = provenance.inputs or arrived_files(model, card.files if card else ())
-    template = _template(home, model, card, findings)
+    template = _template(home, model, card)
     if before is not None and is_same:
         loss = loss or before.loss
     return Passport(
@@ -101,13 +100,12 @@ def make_passport(
     say: Say,
     provenance: Provenance | None = None,
     loss: Loss | None = None,
-    findings: Sequence[TemplateNote] | None = None,
 ) -> Passport:
     """The model was asked and timed here, and its passport lies beside it.
 
     A broken model's passport says so and has no speed. Raises: MachineError if it cannot run here.
     """
-    passport = plain_passport(home, model, provenance=provenance, loss=loss, findings=findings)
+    passport = plain_passport(home, model, provenance=provenance, loss=loss)
     report, resident_bytes = ask_model(home, model, say)
     if resident_bytes is not None:
         n_ctx = min(N_CTX, _trained_context(home, model) or N_CTX) if model.active else None
@@ -184,15 +182,12 @@ def _template(
     home: Path,
     model: InstalledModel,
     card: ModelCard | None,
-    findings: Sequence[TemplateNote] | None,
 ) -> Template | None:
     """None for a model without one."""
     if not model.active or not (text := read_gguf(model_path(home, model)).chat_template):
         return None
     digest = hashlib.sha256(text.encode()).hexdigest()
-    if findings is None:
-        findings = [TemplateNote(f.severity, f.line, f.what) for f in check_template(text)]
-    noted = tuple(findings)
+    noted = tuple(TemplateNote(f.severity, f.line, f.what) for f in check_template(text))
     return Template(digest, card.template_sha256 if card else "", noted)
 
 

@@ -6,8 +6,9 @@ its own, where an interrupted pull goes on; the model is there only once all of 
 
 from __future__ import annotations
 
+import hashlib
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +18,11 @@ from kit.supply import fetch as fetching
 from kit.supply.catalog import ModelCard, ModelFile
 from kit.supply.convert import convert
 from kit.supply.converter import find_converter
-from kit.supply.fetch import Progress
+from kit.supply.fetch import FetchedModel, Progress
 from kit.supply.passport import Loss, Provenance
-from kit.supply.store import RECORD, InstalledModel, find_installed, model_folder, write_record
+from kit.supply.store import InstalledModel, model_folder, write_record
 
 Say = Callable[[str], None]
-WHOLE = "unquantized.gguf"
 _LICENCES = ("LICEN", "COPYING", "NOTICE")
 
 
@@ -53,18 +53,16 @@ def pull_model(
     """
     if card.is_ready_made:
         return Pulled(fetching.pull(home, card, environ=environ, on_progress=on_progress))
-    folder = model_folder(home, card.name)
-    if (folder / RECORD).is_file():
-        return Pulled(find_installed(home, card.name))
+    if installed := fetching.find_whole(home, card):
+        return Pulled(installed)
     make_private_folder(home)
     wanted = quant_type or card.quant_type
-    return _make(home, card, folder, wanted, is_forced, environ, say, on_progress)
+    return _make(home, card, wanted, is_forced, environ, say, on_progress)
 
 
 def _make(
     home: Path,
     card: ModelCard,
-    folder: Path,
     quant_type: str,
     is_forced: bool,
     environ: Mapping[str, str] | None,
@@ -75,10 +73,11 @@ def _make(
     from kit.engine.quantize import file_type, quantize
 
     file_type(quant_type)  # a type that is none costs no download
-    converter = find_converter(home, environ=environ)
-    work = home / "tmp" / f"pull-{card.name}"
+    folder, work = model_folder(home, card.name), home / "tmp" / f"pull-{card.name}"
     fetched = fetching.fetch(work / "hub", card, environ=environ, on_progress=on_progress)
-    whole = work / WHOLE
+    _drop_others(fetched)
+    converter = find_converter(home, environ=environ, on_report=on_progress)
+    whole = work / f"unquantized-{_digest_of(fetched.files)[:16]}.gguf"
     if not whole.is_file():  # it takes this name only when it is whole
         say(f"converting {card.name} to GGUF")
         convert(work / "hub", whole, converter, environ=environ, on_progress=on_progress)
@@ -112,3 +111,18 @@ def _make(
         shutil.rmtree(work)
     version = f"of llama-cpp-python {converter.version}"
     return Pulled(model, Provenance(fetched.files, fetched.revision, version), loss)
+
+
+def _drop_others(fetched: FetchedModel) -> None:
+    """Only what was fetched lies in its folder: an interrupted pull of another revision may have
+    left a piece of other weights, which would be converted with these."""
+    ours = {fetched.folder / file.path for file in fetched.files}
+    for path in fetched.folder.rglob("*"):
+        if path.is_file() and path not in ours:
+            path.unlink()
+
+
+def _digest_of(files: Sequence[ModelFile]) -> str:
+    """One digest of all of them, so that what was made of others is not taken for these."""
+    lines = sorted(f"{file.sha256}  {file.path}\n" for file in files)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

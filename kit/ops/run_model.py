@@ -22,6 +22,7 @@ from kit.errors import KitError, MachineError, ModelError
 from kit.ops.child import Child, ChildSpec, Death
 from kit.ops.engine_command import engine_flags
 from kit.ops.ports import claim_port
+from kit.ops.supervise import last_error
 from kit.silence import quiet_environment
 from kit.supply.smoke.reply import Reply
 from kit.supply.store import InstalledModel, model_path
@@ -168,7 +169,8 @@ class _Process:
         death = self._child.tick(time.monotonic()) if self._child.process else None
         if death is None:
             return
-        message = _last_error(death.log) or f"its process {death.how()}"
+        said = last_error(death.log)
+        message = said[0].removeprefix("error: ") if said else f"its process {death.how()}"
         raise _meaning(death, self._public(message))
 
     def _public(self, message: str) -> str:
@@ -239,13 +241,6 @@ def read_reply(response: httpx.Response) -> Reply:
         )
     except (ValueError, LookupError, TypeError, AttributeError):
         return Reply(error=f"the engine failed with status {response.status_code}")
-
-
-def _last_error(log: Path) -> str:
-    """The engine's own last words about what is wrong."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    return errors[-1] if errors else ""
 
 
 def _meaning(death: Death, message: str) -> KitError:

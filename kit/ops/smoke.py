@@ -14,7 +14,7 @@ from kit.ops.run_model import RunningModel
 from kit.supply.catalog import ModelCard
 from kit.supply.smoke.chat import questions_for
 from kit.supply.smoke.embedding import judge_vectors, pairs_for
-from kit.supply.smoke.report import SmokeAnswer, SmokeReport
+from kit.supply.smoke.report import SmokeAnswer, SmokeReport, settled
 from kit.supply.smoke.verdict import PASSED, Verdict, broken
 from kit.supply.store import InstalledModel
 
@@ -51,10 +51,10 @@ def smoke(
                     say(f"asking {model.name}: {asking}")
                     reply = running.ask(question.path, question.body(thinks=thinks))
                     answers.append(question.answered(reply))
-            return SmokeReport(tuple(answers)), running.resident_bytes()
+            return SmokeReport(settled(answers)), running.resident_bytes()
     except ModelError as problem:
         answers.append(_loaded(asking, "", broken(problem.message)))
-        return SmokeReport(tuple(answers)), None
+        return SmokeReport(settled(answers)), None
 
 
 def _embed(

@@ -6,7 +6,6 @@ is not even visible to the child; a file under its final name is a whole, checke
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import re
@@ -22,6 +21,7 @@ from typing import IO
 from kit.engine.gguf import read_gguf
 from kit.errors import ModelError, UsageError
 from kit.files import atomic_path, explain_os_errors, require_space
+from kit.isolate import die_with_parent, leave_network
 from kit.silence import quiet_environment
 from kit.supply.converter import Converter
 
@@ -44,8 +44,6 @@ whatever its tokenizer.json says; those that others built upon it, such as DeepS
 (their class is LlamaTokenizerFast), would come out as tokenizers that nobody knows."""
 _WRITTEN = re.compile(r"Writing:\s+(\d+)%")
 _UNKNOWN_MODEL = re.compile(r"Model (\S+) is not supported|Architecture '?(\S+?)'? not supported")
-_PR_SET_PDEATHSIG = 1
-_CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 Progress = Callable[[str, int, int | None], None]
 
 
@@ -184,15 +182,11 @@ def _cage(parent: int) -> Callable[[], None]:
     network namespace to an ordinary user, the environment alone keeps it silent. Memory has no
     limit: weights are mapped, so the size of a model is no sign that anything is wrong.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
 
     def cage() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) != 0:
-            libc.unshare(_CLONE_NEWNET)
+        leave_network()
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        if os.getppid() != parent:  # it ended before the first line
-            os._exit(1)
+        die_with_parent(parent)
 
     return cage
 

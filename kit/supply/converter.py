@@ -11,8 +11,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 import tarfile
 import tempfile
 from collections.abc import Mapping
@@ -21,6 +19,8 @@ from pathlib import Path
 
 from kit.errors import FetchError, MachineError, Problem, UsageError
 from kit.files import explain_os_errors, safe_join, sha256_file, write_atomic
+from kit.supply.sources.pypi import pip_download
+from kit.supply.sources.source import Report
 
 PACKAGE = "llama-cpp-python"
 SDIST_SHA256 = {"0.3.36": "832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e"}
@@ -47,7 +47,13 @@ class Converter:
         return self.folder / "convert_hf_to_gguf.py"
 
 
-def find_converter(home: Path, *, environ: Mapping[str, str] | None = None) -> Converter:
+def _quiet(what: str, done: int, total: int | None) -> None:
+    """No progress."""
+
+
+def find_converter(
+    home: Path, *, environ: Mapping[str, str] | None = None, on_report: Report = _quiet
+) -> Converter:
     """The converter for the engine that is installed, fetched if it is not here yet.
 
     Raises: FetchError if pip cannot get it, or got another file; UsageError if the named file is
@@ -68,7 +74,7 @@ def find_converter(home: Path, *, environ: Mapping[str, str] | None = None) -> C
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".sdist-", dir=folder.parent) as work:
             named = environ.get(SDIST)
-            sdist = Path(named) if named else _download(version, Path(work), environ)
+            sdist = Path(named) if named else _download(version, Path(work), environ, on_report)
             digest = _require_pinned(sdist, version, is_named=bool(named))
             shutil.rmtree(folder, ignore_errors=True)
             _unpack(sdist, folder, version)
@@ -99,28 +105,17 @@ def _require_pinned(sdist: Path, version: str, *, is_named: bool) -> str:
     )
 
 
-def _download(version: str, work: Path, environ: Mapping[str, str]) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-build-isolation"]
-    command += ["--no-binary", PACKAGE, "--disable-pip-version-check", "--no-input", "--quiet"]
-    done = subprocess.run(
-        [*command, "--dest", str(work), f"{PACKAGE}=={version}"],
-        env={**environ, "TMPDIR": str(work)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    found = sorted(work.glob("*.tar.gz"))
-    if done.returncode != 0 or len(found) != 1:
-        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")]
-        last = said[-1].removeprefix("ERROR:").strip() if said else done.stderr.strip()[-200:]
+def _download(version: str, work: Path, environ: Mapping[str, str], on_report: Report) -> Path:
+    options = ("--no-build-isolation", "--no-binary", PACKAGE)
+    try:
+        return pip_download(f"{PACKAGE}=={version}", options, "*.tar.gz", work, environ, on_report)
+    except FetchError as problem:
         raise FetchError(
-            f"the source of {PACKAGE} {version}, which carries the converter, was not fetched: "
-            f"{last or 'no reason given'}",
-            hint=f"check the network, or name a copy of the file: {SDIST}=/path/to/file.tar.gz",
-        )
-    return found[0]
+            f"the converter, which the source of {PACKAGE} carries, was not fetched: "
+            f"{problem.message}",
+            problems=problem.problems,
+            hint=f"{problem.hint}; or name a copy of the file: {SDIST}=/path/to/file.tar.gz",
+        ) from problem
 
 
 def _unpack(sdist: Path, folder: Path, version: str) -> None:

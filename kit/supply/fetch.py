@@ -184,7 +184,7 @@ def pull(
     """
     folder = model_folder(home, card.name)
     make_private_folder(home)
-    if installed := _find_whole(home, card):
+    if installed := find_whole(home, card):
         return installed  # it may have been re-quantized since
     if card.files and all(is_whole(folder, file) for file in card.files):
         fetched = FetchedModel(card, folder, card.files, card.source, card.revision)
@@ -202,7 +202,7 @@ def pull(
     return write_record(home, _installed(fetched))
 
 
-def _find_whole(home: Path, card: ModelCard) -> InstalledModel | None:
+def find_whole(home: Path, card: ModelCard) -> InstalledModel | None:
     """The installed model, if it is this card's and every byte is as recorded."""
     if not (model_folder(home, card.name) / RECORD).is_file():
         return None

@@ -48,7 +48,7 @@ def hub_models(
     return folder
 
 
-@pytest.mark.parametrize("architecture", ["Llama", "Qwen3"])
+@pytest.mark.parametrize("architecture", ["Llama", "Qwen2", "Qwen3"])
 def test_a_model_of_a_hub_answers_in_the_engine(
     hub_models: Path, converter: Converter, tmp_path: Path, architecture: str
 ) -> None:
@@ -214,6 +214,13 @@ def test_the_whole_line_from_a_hub_to_an_answer(
     assert "evil.py" not in {file.path for file in provenance.inputs}
     assert (model.quant_type, model.source) == ("Q8_0", f"hf://office/model@{COMMIT}")
     path = find_chat_file(home, "tiny")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with HubServer(files) as hub:  # damaged since: the same command makes it anew
+        environ = {**os.environ, **hub.environ}
+        again = pull_model(home, card, environ=environ, say=print, on_progress=lambda *_told: None)
+    assert again.model.files == model.files
+    assert path.read_bytes() == whole
     assert (path.parent / "LICENSE").read_bytes() == b"Do what is right."
     assert not (home / "tmp" / "pull-tiny").exists()
     engine = EngineProcess(path, tmp_path, "--parallel", "1", "--ctx", "256")

@@ -14,7 +14,7 @@ from kit.errors import MachineError, ModelError
 from kit.ops.check_model import check_model, ensure_passport, keep_if_sound
 from kit.ops.passport import make_passport, plain_passport
 from kit.supply.catalog import STARTER_EMBEDDING, ModelFile
-from kit.supply.passport import Loss, Provenance, TemplateNote
+from kit.supply.passport import Loss, Provenance
 from kit.supply.passport_json import find_passport, passport_path, passport_text
 from kit.supply.smoke.reply import Reply
 from kit.supply.store import (
@@ -113,19 +113,29 @@ def test_nothing_of_the_machine_is_told(
 def test_what_earlier_stages_know_is_kept(
     home: Path, model: InstalledModel, scripted: ScriptedModel
 ) -> None:
-    """Inputs, revision, converter, matrix, loss and findings survive every renewal."""
+    """Inputs, revision, converter, matrix and loss survive every renewal."""
     fetched = (ModelFile("model.safetensors", "ab" * 32, 270_000_000),)
     known = Provenance(fetched, "0123abc", "the converter", "cd" * 32)
-    notes = (TemplateNote("warning", 2, "a loop"),)
-    passport = ensure_passport(
-        home, model, say=mute, provenance=known, loss=LOSS, findings=notes, is_asked=False
-    )
+    passport = ensure_passport(home, model, say=mute, provenance=known, loss=LOSS, is_asked=False)
     assert passport.inputs == fetched
     assert passport.outputs == model.files
     renewed = check_model(home, model, say=mute, is_renewed=True).passport
     assert renewed.provenance == known
     assert renewed.loss == LOSS
     assert renewed.smoke is not None
+
+
+def test_the_chat_template_is_checked(
+    home: Path, model: InstalledModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a template should not do stands in the passport, without anybody asking for it."""
+    monkeypatch.setattr(
+        "kit.engine.gguf.GgufFile.chat_template", property(lambda self: "{{ ''.__class__ }}")
+    )
+    template = plain_passport(home, model).template
+    assert template is not None
+    assert template.findings is not None
+    assert [note.severity for note in template.findings] == ["danger"]
 
 
 def test_what_belongs_to_one_file_does_not_pass_to_another(

@@ -27,6 +27,12 @@ quant_type = "Q8_0"
 """
 
 
+def test_the_starter_may_run_as_a_first_start_chooses() -> None:
+    """Its card allows what Q4_0 costs it, so that `kit model quantize` does not refuse what
+    `kit up` did."""
+    assert (load_catalog()[STARTER_CHAT].max_kl or 0) > 0.326
+
+
 def test_shipped_cards_are_right() -> None:
     """Every card of the repository is read, and the starter models are pinned to the byte."""
     cards = load_catalog()

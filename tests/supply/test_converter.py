@@ -42,7 +42,7 @@ def test_an_index_that_serves_another_file_is_named(
 ) -> None:
     """What an index or mirror serves is compared, too, before any of it can run."""
 
-    def download(_version: str, work: Path, _environ: object) -> Path:
+    def download(_version: str, work: Path, *_: object) -> Path:
         (work / "served.tar.gz").write_bytes(b"other code")
         return work / "served.tar.gz"
 

@@ -6,7 +6,6 @@ parent, so that nothing goes on with a file that nobody waits for.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import signal
@@ -18,8 +17,7 @@ from typing import Any
 
 from kit.engine.cpu.variants import choose_variant
 from kit.errors import EngineError, KitError, ModelError
-
-_PR_SET_PDEATHSIG = 1
+from kit.isolate import die_with_parent
 
 
 def run_child(
@@ -49,8 +47,8 @@ def run_child(
         return child.stdout
     last = (child.stderr.strip().splitlines() or ["no reason given"])[-1]
     if child.returncode == ModelError.exit_code:
-        said = json.loads(last)
-        raise ModelError(said["message"], hint=said["hint"])
+        told = json.loads(last)
+        raise ModelError(told["message"], hint=told["hint"])
     died = f"killed by {signal.Signals(-child.returncode).name}" if child.returncode < 0 else ""
     raise EngineError(f"{verb} of {arguments[0]} failed: {died or last}")
 
@@ -73,16 +71,10 @@ def _work(verb: str) -> Callable[..., None]:
     return measure_here
 
 
-def _die_with_parent(parent_pid: int) -> None:
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent_pid:  # it died before the line above
-        os._exit(1)
-
-
 def main(argv: Sequence[str]) -> int:
     """The child's side: parent, variant, verb, arguments."""
     parent, variant, verb, *arguments = argv
-    _die_with_parent(int(parent))
+    die_with_parent(int(parent))
     from kit.engine.native import load_library
 
     try:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from kit.errors import Problem
+from kit.supply.smoke.health import BROKEN_LOOP, repetition
 from kit.supply.smoke.verdict import Outcome
 
 MIN_SENSE = 2  # a model of noise can hit one right answer by luck
+MIN_LOOPS = 2  # a small model may lose itself in one greedy answer; a broken file does in most
 About = Literal["health", "sense"]
 """Whether an answer is judged by its form alone, or also by what it says."""
 
@@ -27,6 +30,16 @@ class SmokeAnswer:
     """True if the same model on the same machine must answer the same again."""
     outcome: Outcome
     why: str
+
+
+def settled(answers: Sequence[SmokeAnswer]) -> tuple[SmokeAnswer, ...]:
+    """The answers as all of them together make them: one alone that says one piece for ever is a
+    weak model's. SmolLM2-135M in Q4_0 does so in one of fourteen, and is what a first start runs.
+    """
+    loops = [a for a in answers if a.outcome == "broken" and repetition(a.answer) >= BROKEN_LOOP]
+    if len(loops) >= MIN_LOOPS:
+        return tuple(answers)
+    return tuple(replace(a, outcome="weak") if a in loops else a for a in answers)
 
 
 @dataclass(frozen=True)

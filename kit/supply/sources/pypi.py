@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,11 +103,26 @@ class PypiSource:
 
 
 def _download(source: WheelPath, work: Path, environ: Mapping[str, str], on_report: Report) -> Path:
-    """The wheel of exactly that version, fetched by pip with the user's own configuration."""
+    """The wheel of exactly that version."""
     wanted = f"{source.package}=={source.version}"
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
+    return pip_download(wanted, ("--only-binary", ":all:"), "*.whl", work, environ, on_report)
+
+
+def pip_download(
+    wanted: str,
+    options: Sequence[str],
+    pattern: str,
+    work: Path,
+    environ: Mapping[str, str],
+    on_report: Report,
+) -> Path:
+    """The one file of that package and version, fetched by pip with the user's own configuration.
+
+    `pattern` is what its name is like. Raises: FetchError that says what to do.
+    """
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", *options]
     command += ["--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
-    command += ["--dest", str(work / "wheel"), wanted]
+    command += ["--dest", str(work / "files"), wanted]
     log = work / "pip.log"
     (work / "tmp").mkdir(exist_ok=True)
     with log.open("wb") as out:
@@ -126,10 +141,10 @@ def _download(source: WheelPath, work: Path, environ: Mapping[str, str], on_repo
             if pip.poll() is None:
                 pip.terminate()
                 pip.wait()
-    wheels = sorted((work / "wheel").glob("*.whl"))
-    if pip.returncode != 0 or len(wheels) != 1:
+    found = sorted((work / "files").glob(pattern))
+    if pip.returncode != 0 or len(found) != 1:
         raise _explain_pip(wanted, log.read_text(encoding="utf-8", errors="replace"))
-    return wheels[0]
+    return found[0]
 
 
 def _folder_bytes(folder: Path) -> int:
@@ -152,7 +167,7 @@ def _explain_pip(wanted: str, log: str) -> FetchError:
     )
     if "No module named pip" in log:
         return FetchError(
-            "this Python has no pip, which fetches the starter models",
+            "this Python has no pip, which fetches what lies in a package index",
             hint=f"install it: {sys.executable} -m ensurepip, or the system package python3-pip",
         )
     unreachable = re.search(
