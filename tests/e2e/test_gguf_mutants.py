@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections import Counter
@@ -32,7 +31,6 @@ def load(paths: list[Path], home: Path) -> tuple[Counter[str], list[str]]:
             text=True,
             errors="replace",
             check=False,
-            env={**os.environ, "GGML_NO_BACKTRACE": "1"},  # else ggml starts a debugger to say why
         )
         lines = child.stdout.splitlines()
         tried = [line for line in lines if line.startswith("try ")]
