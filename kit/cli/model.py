@@ -314,10 +314,16 @@ app.command()(check)
 
 @app.command()
 def rm(name: Name, home: options.HomeOption = None, is_json: options.JsonOption = False) -> None:
-    """Remove an installed model."""
-    from kit.supply.store import remove_model
+    """Remove an installed model, and what pulls of it that were cut short left."""
+    from kit.ops.leftovers import remove
 
-    _print(remove_model(load_config(home=home).home, name), "removed", is_json)
+    model = remove(load_config(home=home).home, name)
+    if model is not None:
+        _print(model, "removed", is_json)
+    elif is_json:
+        emit({"model": None})
+    else:
+        say(f"{name} was not installed; what a pull of it left is removed")
 
 
 def _print(model: InstalledModel, what: str, is_json: bool) -> None:
