@@ -14,12 +14,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.engine.gguf import read_gguf
+from kit.engine.gguf import GgufFile, read_gguf
 from kit.engine.quantize import NEED_IMPORTANCE, file_type, quantize
 from kit.engine.quantizing.importance import weigh
 from kit.errors import UsageError
 from kit.files import explain_os_errors, fsync_folder, sha256_file
 from kit.ops.check_model import accepted_loss
+from kit.ops.check_template import acceptor, insist, require_accepted
 from kit.ops.leftovers import keep_only, own_pull_folder
 from kit.samples import read_text
 from kit.supply import fetch as fetching
@@ -55,18 +56,29 @@ def pull_model(
 ) -> Pulled:
     """The card's model is installed, converted and quantized if need be.
 
-    Without `quant_type` the card's is taken. One that lost more than the card allows is refused
-    unless it `is_forced`; what was fetched is kept then.
+    Without `quant_type` the card's is taken. One that lost more than the card allows, or whose chat
+    template does what none should, is refused unless it `is_forced`; what was fetched is kept then.
     Raises: FetchError, ModelError, UsageError, EngineError, DiskFull, AlreadyRunning.
     """
     card = card if quant_type is None else _as_type(card, quant_type.upper())
     with own_pull_folder(home, card.name) as work:
-        if card.is_ready_made:
-            pulled = Pulled(fetching.pull(home, card, environ=environ, on_progress=on_progress))
-        elif installed := fetching.find_whole(home, card):
+        if installed := fetching.find_whole(home, card):
+            require_accepted(home, installed, say=say, is_forced=is_forced)
             pulled = Pulled(installed)
+        elif card.is_ready_made:
+            accept = acceptor(card.name, card, say=say, is_forced=is_forced)
+            model = fetching.pull(
+                home,
+                card,
+                environ=environ,
+                accept=lambda fetched: _accept_fetched(fetched, accept),
+                on_progress=on_progress,
+            )
+            pulled = Pulled(model)
         else:
             pulled = _make(home, work, card, is_forced, environ, say, on_progress)
+        if is_forced:
+            insist(home, pulled.model)
         with explain_os_errors(work):
             shutil.rmtree(work)
     if quant_type is not None and pulled.model.quant_type != card.quant_type:
@@ -76,6 +88,11 @@ def pull_model(
             f"kit model rm {card.name}",
         )
     return pulled
+
+
+def _accept_fetched(fetched: FetchedModel, accept: Callable[[GgufFile], None]) -> None:
+    for file in fetched.gguf_files[:1]:
+        accept(read_gguf(fetched.folder / file.path))
 
 
 def _as_type(card: ModelCard, quant_type: str) -> ModelCard:
@@ -112,6 +129,7 @@ def _make(
     if not whole.is_file():  # it takes this name only when it is whole
         say(f"converting {card.name} to GGUF")
         convert(work / "hub", whole, converter, environ=environ, on_progress=on_progress)
+    acceptor(card.name, card, say=say, is_forced=is_forced)(read_gguf(whole))
     importance = _weighed(whole, card.quant_type, matrix, home, say)
     say(f"quantizing to {card.quant_type}")
     made = work / f"{card.name}.{card.quant_type}.gguf"

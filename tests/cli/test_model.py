@@ -277,7 +277,7 @@ def test_a_damaged_passport_is_an_error_that_names_it(
     (home / "models" / "office" / "passport.json").write_text('{"schema": 99}')
     result = run_kit("model", "show", "office")
     assert result.code == ModelError.exit_code
-    assert "schema 1 expected, 99 observed" in result.err
+    assert "schema 2 expected, 99 observed" in result.err
     assert "kit model check office --renew" in result.err
     assert run_kit("model", "check", "office", "--renew").code == 0
     assert run_kit("model", "show", "office").code == 0

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from kit.engine.cpu.tiny_model import write_tiny_model
-from kit.errors import AlreadyRunning, EngineError, NotFound, UsageError
+from kit.errors import AlreadyRunning, EngineError, ModelError, NotFound, UsageError
 from kit.ops import pull
 from kit.ops.leftovers import own_pull_folder, pull_folder, remove
 from kit.ops.pull import Pulled, pull_model
@@ -23,6 +23,7 @@ from kit.supply.passport import Loss
 from kit.supply.store import list_installed, model_folder
 from tests.supply.conftest import make_safetensors
 from tests.supply.hub_server import HubServer
+from tests.supply.templated_gguf import HOSTILE, write_model
 
 FILES = {"model.safetensors": make_safetensors(50_000), "config.json": b"{}", "LICENSE": b"MIT"}
 LOSS = Loss(2.0, 2.0, 0.0, 0.0, 1.0, 512)
@@ -36,6 +37,7 @@ class Line:
         self.did: list[str] = []
         self.fails = ""
         self.importance: Path | None = None
+        self.template = ""
         for name in ("convert", "quantize", "weigh", "accepted_loss"):
             monkeypatch.setattr(pull, name, getattr(self, name))
         converter = Converter(Path("/none"), "0.0", "0" * 64)
@@ -48,7 +50,7 @@ class Line:
 
     def convert(self, _folder: Path, whole: Path, *_: Any, **__: Any) -> None:
         self.do("convert")
-        write_tiny_model(whole)
+        write_model(whole, self.template)
 
     def weigh(self, model: Path, text: str, matrix: Path, **_: Any) -> None:
         self.do("weigh")
@@ -194,6 +196,19 @@ def test_one_process_pulls_a_model(home: Path, card: ModelCard, line: Line) -> N
     with own_pull_folder(home, "office"):
         pass
     assert not pull_folder(home, "office").exists()
+
+
+def test_a_dangerous_template_is_not_quantized(home: Path, card: ModelCard, line: Line) -> None:
+    """What the conversion brought to light is refused before hours of work; with --force the same
+    conversion goes on."""
+    line.template = HOSTILE
+    with HubServer(FILES) as hub:
+        with pytest.raises(ModelError, match="the chat template of office is refused"):
+            run(home, card, hub)
+        assert line.did == ["convert"]
+        assert list_installed(home) == []
+        run(home, card, hub, is_forced=True)
+    assert line.did == ["convert", "quantize", "measure"]
 
 
 def test_two_bits_get_their_matrix(home: Path, card: ModelCard, line: Line) -> None:
