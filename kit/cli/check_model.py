@@ -14,7 +14,7 @@ import typer
 from kit.cli import options
 from kit.cli.output import emit, plain, say
 from kit.config import load_config
-from kit.errors import ModelError, NotFound, UsageError
+from kit.errors import ModelError, NotFound, Problem, UsageError
 
 if TYPE_CHECKING:
     from kit.ops.check_model import Checked
@@ -34,6 +34,9 @@ def check(
     is_renewed: Annotated[
         bool, typer.Option("--renew", help="Measure everything anew for the passport.")
     ] = False,
+    is_forced: Annotated[
+        bool, typer.Option("--force", help="Accept a chat template that is refused.")
+    ] = False,
     passport_folder: Annotated[
         Path | None,
         typer.Option(
@@ -48,7 +51,8 @@ def check(
     """Read every byte of the installed models; of one that is named, ask the smoke questions, too.
 
     Bytes are compared with the recorded digests, answers with those in the model's passport, which
-    is made if there is none. A broken model ends with 11.
+    is made if there is none. A broken model, and one whose chat template does what none should,
+    ends with 11.
     """
     from kit.supply.store import find_damage, find_installed, list_installed, repair_hint
 
@@ -68,10 +72,31 @@ def check(
             problems=[problem for model in damaged for problem in damage[model.name]],
             hint=repair_hint(damaged[0]),
         )
+    _judge_templates(folder, models, is_forced)
     checked = _ask(folder, models, is_renewed) if is_smoked or (name and not is_unasked) else {}
     if passport_folder is not None:
         _write_passport(folder, models[0], passport_folder)
     _report(models, checked, is_json)
+
+
+def _judge_templates(folder: Path, models: list[InstalledModel], is_forced: bool) -> None:
+    """Raises: ModelError that names every model whose chat template is refused, and why."""
+    from kit.ops.check_template import HINT, find_refused, require_accepted
+
+    if is_forced:
+        for model in models:
+            require_accepted(folder, model, say=say, is_forced=True)
+    found = {model.name: find_refused(folder, model) for model in models}
+    if refused := [name for name, problems in found.items() if problems]:
+        raise ModelError(
+            f"the chat template is refused of: {', '.join(refused)}",
+            problems=[
+                Problem(f"{name} {problem.where}", plain(problem.what))
+                for name in refused
+                for problem in found[name]
+            ],
+            hint=HINT,
+        )
 
 
 def _check_options(

@@ -33,6 +33,13 @@ QuantTypeOrAuto = Annotated[
 Force = Annotated[
     bool, typer.Option("--force", help="Take it although quantizing lost more than allowed.")
 ]
+ForceAll = Annotated[
+    bool,
+    typer.Option(
+        "--force",
+        help="Take it although quantizing lost more than allowed, or its template is refused.",
+    ),
+]
 NoSmoke = Annotated[
     bool, typer.Option("--no-smoke", help="Ask it nothing: neither start nor time it.")
 ]
@@ -164,7 +171,7 @@ def pull(
     name: Name,
     quant_type: QuantType = None,
     is_unasked: NoSmoke = False,
-    is_forced: Force = False,
+    is_forced: ForceAll = False,
     home: options.HomeOption = None,
     is_json: options.JsonOption = False,
 ) -> None:
@@ -205,23 +212,30 @@ def import_model(
     quant_type: QuantType = None,
     replace: Annotated[bool, typer.Option("--replace", help="In place of the one there.")] = False,
     is_unasked: NoSmoke = False,
-    is_forced: Force = False,
+    is_forced: ForceAll = False,
     home: options.HomeOption = None,
     is_json: options.JsonOption = False,
 ) -> None:
     """Install a GGUF file that is already here; with --type also in another quantization."""
     from kit.ops.check_model import ensure_passport, keep_if_close
+    from kit.ops.check_template import acceptor, insist
     from kit.ops.starter import use_type
+    from kit.supply.catalog import load_catalog
     from kit.supply.store import import_gguf
 
     folder = load_config(home=home).home
     wanted = _checked_type(quant_type)
+    accept = acceptor(name, load_catalog().get(name), say=say, is_forced=is_forced)
     with meter() as shown:
 
         def progress(done: int, total: int) -> None:
             shown.show(f"copying {path.name}", done, total)
 
-        model = import_gguf(folder, path, name, replace=replace, on_progress=progress)
+        model = import_gguf(
+            folder, path, name, replace=replace, accept=accept, on_progress=progress
+        )
+    if is_forced:
+        insist(folder, model)
     loss = None
     if wanted and wanted != model.quant_type:
         before = model
@@ -316,10 +330,16 @@ app.command()(check)
 
 @app.command()
 def rm(name: Name, home: options.HomeOption = None, is_json: options.JsonOption = False) -> None:
-    """Remove an installed model."""
-    from kit.supply.store import remove_model
+    """Remove an installed model, and what pulls of it that were cut short left."""
+    from kit.ops.leftovers import remove
 
-    _print(remove_model(load_config(home=home).home, name), "removed", is_json)
+    model = remove(load_config(home=home).home, name)
+    if model is not None:
+        _print(model, "removed", is_json)
+    elif is_json:
+        emit({"model": None})
+    else:
+        say(f"{name} was not installed; what a pull of it left is removed")
 
 
 def _print(model: InstalledModel, what: str, is_json: bool) -> None:

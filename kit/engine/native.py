@@ -32,6 +32,7 @@ from kit.engine.sampler import Sampler, Sampling
 from kit.engine.scheduler import Row
 from kit.errors import EngineError, MachineError, ModelError, UsageError
 from kit.files import format_bytes
+from kit.silence import NO_DEBUGGER
 
 _LOG_WARNING, _LOG_ERROR = 3, 4
 _GPU_DEVICE = 1  # enum ggml_backend_dev_type
@@ -67,6 +68,7 @@ def load_library(
     """
     for name, value in WAITINGS.get(waiting, {}).items():  # OpenMP reads them when it is loaded
         os.environ.setdefault(name, value)
+    os.environ.update(NO_DEBUGGER)  # whoever started this process: a child, a script, a test
     with _lock:
         try:
             from llama_cpp import llama_cpp as lib

@@ -7,7 +7,6 @@ that a first run stays quick; a model that fails its questions keeps its passpor
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import platform
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -39,7 +38,7 @@ from kit.supply.passport import (
 from kit.supply.passport_json import find_passport, write_passport
 from kit.supply.smoke.report import SmokeReport
 from kit.supply.store import InstalledModel, model_folder, model_path
-from kit.supply.template_safety import check_template
+from kit.supply.template_safety import check_template, template_digest, template_faults
 
 Say = Callable[[str], None]
 CONTEXTS = (2048, 4096, 8192, 32768)
@@ -51,10 +50,12 @@ def plain_passport(
     *,
     provenance: Provenance | None = None,
     loss: Loss | None = None,
+    is_forced: bool = False,
 ) -> Passport:
     """What the files and their record say, without asking the model; nothing is written.
 
-    What is not given is taken from the passport that is there, as far as it is of the same files.
+    With `is_forced` a chat template that is refused was taken nevertheless. What is not given is
+    taken from the passport that is there, as far as it is of the same files.
     """
     before = known_passport(home, model)
     card = _card_of(model)
@@ -65,7 +66,7 @@ def plain_passport(
             provenance = dataclasses.replace(provenance, imatrix_sha256="")
     provenance = provenance or Provenance()
     inputs = provenance.inputs or arrived_files(model, card.files if card else ())
-    template = _template(home, model, card)
+    template = _template(home, model, card, before, is_forced)
     if before is not None and is_same:
         loss = loss or before.loss
     return Passport(
@@ -182,13 +183,18 @@ def _template(
     home: Path,
     model: InstalledModel,
     card: ModelCard | None,
+    before: Passport | None,
+    is_forced: bool,
 ) -> Template | None:
-    """None for a model without one."""
+    """None for a model without one. Who insisted on a template need not do so again."""
     if not model.active or not (text := read_gguf(model_path(home, model)).chat_template):
         return None
-    digest = hashlib.sha256(text.encode()).hexdigest()
+    digest, pinned = template_digest(text), card.template_sha256 if card else ""
     noted = tuple(TemplateNote(f.severity, f.line, f.what) for f in check_template(text))
-    return Template(digest, card.template_sha256 if card else "", noted)
+    known = before.template if before else None
+    is_known = known is not None and known.is_forced and known.sha256 == digest
+    is_refused = bool(template_faults(text, pinned))
+    return Template(digest, pinned, noted, is_refused and (is_forced or is_known))
 
 
 def _memory(home: Path, model: InstalledModel) -> Memory:

@@ -75,6 +75,10 @@ def _accept_all(_files: tuple[RemoteFile, ...]) -> None:
     """Whatever the card means is fetched."""
 
 
+def _accept_model(_fetched: FetchedModel) -> None:
+    """Whatever was fetched is installed."""
+
+
 def fetch(
     folder: Path,
     card: ModelCard,
@@ -174,13 +178,15 @@ def pull(
     card: ModelCard,
     *,
     environ: Mapping[str, str] | None = None,
+    accept: Callable[[FetchedModel], None] = _accept_model,
     on_progress: Progress = _quiet,
     patience: Patience | None = None,
 ) -> InstalledModel:
     """The model of the card is installed whole; files that are already right are not fetched again.
 
-    Raises: FetchError, ModelError, DiskFull; FetchError for a chat model that its source has only
-    as safetensors, before its weights are fetched.
+    `accept` sees what was fetched before it counts as installed, and may raise; the files are kept
+    then. Raises: FetchError, ModelError, DiskFull; FetchError for a chat model that its source has
+    only as safetensors, before its weights are fetched.
     """
     folder = own_folder(home, card.name)
     make_private_folder(home)
@@ -199,7 +205,9 @@ def pull(
             patience=patience,
             accept=lambda chosen: _require_runnable(chosen, card),
         )
-    return write_record(home, _installed(fetched))
+    model = _installed(fetched)
+    accept(fetched)
+    return write_record(home, model)
 
 
 def find_whole(home: Path, card: ModelCard) -> InstalledModel | None:

@@ -15,7 +15,7 @@ from kit.supply.catalog import Kind, ModelFile
 from kit.supply.smoke.report import SmokeReport
 from kit.supply.store import InstalledModel
 
-SCHEMA = 1  # raise it when a field is added, removed or means something else
+SCHEMA = 2  # raise it when a field is added, removed or means something else
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,8 @@ class Template:
     pinned_sha256: str
     """As the card pins it; empty = not pinned."""
     findings: tuple[TemplateNote, ...] | None
+    is_forced: bool
+    """True if it is refused, by its findings or its card, and somebody insisted (--force)."""
 
 
 @dataclass(frozen=True)

@@ -131,6 +131,9 @@ def _template(passport: Passport) -> Iterator[str]:
             else (f"**It is not the template its card pins**, `{template.pinned_sha256}`.")
         )
         yield ""
+    if template.is_forced:
+        yield "**It is refused, and was taken because somebody insisted** (`--force`)."
+        yield ""
     if template.findings is None:
         yield "Its safety was not checked."
     elif not template.findings:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kit.errors import ModelError, NotFound, Problem, UsageError
 from kit.files import (
@@ -29,6 +29,9 @@ from kit.files import (
 )
 from kit.release import bundled_models
 from kit.supply.catalog import Kind, ModelFile
+
+if TYPE_CHECKING:
+    from kit.engine.gguf import GgufFile
 
 RECORD = "installed.json"
 
@@ -217,11 +220,13 @@ def import_gguf(
     name: str,
     *,
     replace: bool = False,
+    accept: Callable[[GgufFile], None] = lambda _header: None,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> InstalledModel:
     """A copy of the GGUF file (all its parts, if it is split) is the chat model `name`.
 
-    `on_progress` receives bytes done and bytes in all. Raises: ModelError if a part is missing or
+    `accept` sees the first part's header before anything is copied, and may raise; `on_progress`
+    receives bytes done and bytes in all. Raises: ModelError if a part is missing or
     no whole GGUF file, UsageError if the name is taken, DiskFull before anything is copied.
     """
     from kit.engine.gguf import read_gguf, split_paths
@@ -234,6 +239,7 @@ def import_gguf(
         )
     parts = split_paths(source)
     headers = [read_gguf(part) for part in parts]  # before the copy: damage costs no time
+    accept(headers[0])
     total = sum(header.size_bytes for header in headers)
     require_space(folder, total)
     make_private_folder(home)

@@ -18,6 +18,7 @@ from jinja2 import Environment, TemplateSyntaxError, nodes
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 
+from kit.errors import Problem
 from kit.supply.template_flow import find_questions
 from kit.supply.template_idioms import words
 from kit.supply.template_nodes import constants_of, folded, shown, text_of
@@ -88,6 +89,17 @@ class _Generation(Extension):
 def template_digest(text: str) -> str:
     """What a card's `template_sha256` is compared with: SHA-256 of the text as UTF-8."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def template_faults(text: str, pinned_sha256: str) -> list[Problem]:
+    """Why a template must not be taken: its dangers by line, and another digest than the pinned
+    one. `pinned_sha256` is empty where no card pins it."""
+    dangers = [found for found in check_template(text) if found.severity == "danger"]
+    faults = [Problem(f"line {found.line}", found.what) for found in dangers]
+    if pinned_sha256 and (observed := template_digest(text)) != pinned_sha256:
+        said = f"sha256 {pinned_sha256} expected by its card, {observed} observed"
+        faults.append(Problem("template", said if text else "its card pins one, it has none"))
+    return faults
 
 
 def check_template(text: str) -> list[TemplateFinding]:

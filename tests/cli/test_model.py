@@ -277,7 +277,7 @@ def test_a_damaged_passport_is_an_error_that_names_it(
     (home / "models" / "office" / "passport.json").write_text('{"schema": 99}')
     result = run_kit("model", "show", "office")
     assert result.code == ModelError.exit_code
-    assert "schema 1 expected, 99 observed" in result.err
+    assert "schema 2 expected, 99 observed" in result.err
     assert "kit model check office --renew" in result.err
     assert run_kit("model", "check", "office", "--renew").code == 0
     assert run_kit("model", "show", "office").code == 0
@@ -334,3 +334,15 @@ def test_quantize_gives_a_passport_of_the_new_file(
     again = run_kit("model", "show", "office", "--json").json()
     assert again["passport"] == passport
     assert again["installed"]["quant_type"] == "Q4_0"
+
+
+def test_rm_of_a_pull_that_was_cut_short(run_kit: RunKit, home: Path) -> None:
+    """`rm` of a model that never arrived removes what its pull left, and says so."""
+    left = home / "tmp" / "pull-qwen3-8b" / "hub"
+    left.mkdir(parents=True)
+    (left / "model.safetensors.part").write_bytes(b"half")
+    result = run_kit("model", "rm", "qwen3-8b")
+    assert result.code == 0
+    assert "what a pull of it left is removed" in result.err
+    assert not left.parent.exists()
+    assert run_kit("model", "rm", "qwen3-8b").code == NotFound.exit_code

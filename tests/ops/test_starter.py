@@ -11,10 +11,13 @@ import pytest
 
 from kit.config import load_config
 from kit.engine.cpu.tiny_model import write_tiny_model
+from kit.engine.gguf import read_gguf
 from kit.engine.quantize import Measurement
+from kit.engine.quantizing.choose import Choice
 from kit.errors import EngineError
 from kit.ops import starter
 from kit.ops.starter import (
+    choose_best,
     choose_fastest,
     fetch_starters,
     needed_models,
@@ -23,6 +26,7 @@ from kit.ops.starter import (
     use_type,
     write_passports,
 )
+from kit.samples import read_text
 from kit.supply.catalog import STARTER_CHAT, STARTER_EMBEDDING
 from kit.supply.passport_json import find_passport
 from kit.supply.store import (
@@ -33,6 +37,7 @@ from kit.supply.store import (
     model_folder,
     model_path,
 )
+from tests.engine.quantizing.figures import candidate
 
 SPEEDS = {
     "Q4_1": (239.0, 69.0),
@@ -136,6 +141,50 @@ def test_the_arrived_type_may_win(home: Path, model: InstalledModel, quantizer: 
     chosen = choose_fastest(home, model)
     assert chosen.active == model.active
     assert [file.path for file in chosen.files] == [model.active]
+
+
+@pytest.mark.parametrize(("chosen", "has_matrix"), [("Q4_K_M", True), ("arrived", False)])
+def test_the_best_type_is_chosen_by_speed_and_loss(
+    home: Path,
+    model: InstalledModel,
+    monkeypatch: pytest.MonkeyPatch,
+    chosen: str,
+    has_matrix: bool,
+) -> None:
+    """The card's limit reaches the rule; the type it names runs, and tells of its matrix."""
+    source = model_path(home, model)
+    asked: dict[str, Any] = {}
+
+    def weigh(path: Path, text: str, destination: Path, *, home: Path) -> None:
+        assert (path, len(text) > 5000) == (source, True)
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        destination.write_bytes(b"a matrix")
+
+    def measure_and_choose(path: Path, work: Path, text: str, **given: Any) -> Choice:
+        asked.update(given, text=text)
+        work.mkdir(parents=True)
+        made = work / "made.gguf"
+        write_tiny_model(made)
+        arrived = read_gguf(path).type_name
+        candidates = [candidate("Q4_K_M", 400, 60, 0.05), candidate(arrived, 300, 50, 0.0)]
+        places = (made, path)
+        candidates = [
+            replace(one, speed=replace(one.speed, path=place))
+            for one, place in zip(candidates, places, strict=True)
+        ]
+        return Choice(candidates[chosen == "arrived"], tuple(candidates), arrived, 0.07)
+
+    monkeypatch.setattr("kit.engine.quantizing.importance.weigh", weigh)
+    monkeypatch.setattr("kit.engine.quantizing.auto.measure_and_choose", measure_and_choose)
+    changed, choice, matrix = choose_best(home, model, max_kl=0.07)
+    assert asked["max_kl"] == 0.07
+    assert asked["importance"].read_bytes() == b"a matrix"
+    assert asked["text"] not in read_text()
+    assert changed.quant_type == choice.chosen.type_name
+    assert (changed.active == model.active) != has_matrix
+    assert bool(matrix) == has_matrix
+    assert len(changed.measured) == 2
+    assert find_damage(home, changed, by_digest=True) == []
 
 
 def test_a_type_can_be_asked_for(home: Path, model: InstalledModel, quantizer: Quantizer) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -32,7 +33,9 @@ FAULTS = (
     "lying-range",
     "vanished-range",
     "too-long",
+    "drip",
 )
+DRIP_S, MAX_DRIP_BYTES = 0.01, 100
 
 
 class HubServer:
@@ -49,8 +52,9 @@ class HubServer:
         self.pause_s = 0.0
         """Between blocks of 4 KiB."""
         self.stall_s = 0.6
+        self.rng: random.Random | None = None
+        """Says where a stream is cut or a byte is changed; without it always at the same share."""
         self._lock = threading.Lock()
-        self.bytes_sent_per_fault: dict[str, int] = {}
 
     def __enter__(self) -> HubServer:
         hub = self
@@ -76,6 +80,11 @@ class HubServer:
     def next_fault(self) -> str:
         with self._lock:
             return self.faults.pop(0) if self.faults else ""
+
+    def share(self, usual: float) -> float:
+        """Where in a stream a fault happens, 0 to 1."""
+        with self._lock:
+            return self.rng.random() if self.rng else usual
 
     def count(self, num_bytes: int) -> None:
         with self._lock:
@@ -196,10 +205,11 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(data, begin, int(wanted), fault)
 
     def _send(self, data: bytes, begin: int, asked: int, fault: str) -> None:
+        hub = self.server_hub
         is_part = "Range" in self.headers and fault != "whole-instead-of-part"
         body = data[begin:]
         if fault == "corrupt" and body:
-            at = len(body) // 2
+            at = int(len(body) * hub.share(0.5))
             body = body[:at] + bytes([body[at] ^ 0x40]) + body[at + 1 :]
         stated = begin
         if fault == "wrong-range":
@@ -207,7 +217,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "lying-range":
             body = (data[:1000] + data)[: len(body)]
         if fault == "short":
-            body = body[: len(body) * 2 // 3]
+            body = body[: int(len(body) * hub.share(2 / 3))]
         if fault == "too-long":
             body += b"more"
         etag = "another" if fault == "new-etag" else hashlib.md5(data).hexdigest()
@@ -221,8 +231,12 @@ class _Handler(BaseHTTPRequestHandler):
         self._write(body, fault)
 
     def _write(self, body: bytes, fault: str) -> None:
-        hub = self.server_hub
-        stop = len(body) * 3 // 5 if fault in ("cut", "stall", "new-etag") else len(body)
+        hub, stop = self.server_hub, len(body)
+        if fault in ("cut", "stall", "new-etag"):
+            stop = int(len(body) * hub.share(3 / 5))
+        if fault == "drip":
+            self._drip(body)
+            return
         step = 4096 if hub.pause_s else 1 << 16
         for at in range(0, stop, step):
             block = body[at : min(at + step, stop)]
@@ -233,3 +247,11 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(hub.stall_s)
         if stop < len(body):
             self.close_connection = True
+
+    def _drip(self, body: bytes) -> None:
+        """One byte after the other, for ever as far as a person can tell."""
+        for at in range(min(len(body), MAX_DRIP_BYTES)):
+            self.wfile.write(body[at : at + 1])
+            self.server_hub.count(1)
+            time.sleep(DRIP_S)
+        self.close_connection = True

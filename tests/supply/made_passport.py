@@ -47,7 +47,9 @@ PASSPORT = Passport(
     quant_type="Q4_0",
     imatrix_sha256="ef" * 32,
     tools=Tools("0.1.0", "0.3.36", "0c1e570", "convert_hf_to_gguf.py of llama.cpp 0c1e570"),
-    template=Template("12" * 32, "12" * 32, (TemplateNote("warning", 3, "a loop within a loop"),)),
+    template=Template(
+        "12" * 32, "12" * 32, (TemplateNote("warning", 3, "a loop within a loop"),), False
+    ),
     memory=Memory(
         4_500_000_000,
         (ContextMemory(2048, 268_435_456), ContextMemory(32768, 4_294_967_296)),

@@ -19,6 +19,10 @@ from kit.engine.cpu.variants import choose_variant
 from kit.errors import EngineError, KitError, ModelError
 from kit.isolate import die_with_parent
 
+OUT_OF_MEMORY = (
+    "Linux kills what takes more memory than there is: end other programs, and try again"
+)
+
 
 def run_child(
     verb: str, arguments: Sequence[str], *, home: Path | None, timeout_s: float, text: str = ""
@@ -49,8 +53,15 @@ def run_child(
     if child.returncode == ModelError.exit_code:
         told = json.loads(last)
         raise ModelError(told["message"], hint=told["hint"])
-    died = f"killed by {signal.Signals(-child.returncode).name}" if child.returncode < 0 else ""
-    raise EngineError(f"{verb} of {arguments[0]} failed: {died or last}")
+    raise EngineError(
+        f"{verb} of {arguments[0]} failed: {_how_it_ended(child.returncode, last)}",
+        hint=OUT_OF_MEMORY if child.returncode == -signal.SIGKILL else None,
+    )
+
+
+def _how_it_ended(status: int, last: str) -> str:
+    """The signal, if one killed it, and its last words: those of an assert say which it was."""
+    return f"killed by {signal.Signals(-status).name} ({last})" if status < 0 else last
 
 
 def _work(verb: str) -> Callable[..., None]:
