@@ -22,6 +22,7 @@ import typer
 from kit import __version__
 from kit.cli import options
 from kit.cli.ask import ask, chat
+from kit.cli.backup import backup, restore
 from kit.cli.config import config
 from kit.cli.docs import app as docs
 from kit.cli.doctor import doctor
@@ -61,7 +62,7 @@ def _root(
     del home, version  # read from the context by the commands
 
 
-for _command in (up, serve, engine, ask, chat, status, doctor, config):
+for _command in (up, serve, engine, ask, chat, status, doctor, config, backup, restore):
     app.command()(_command)
 for _name, _group in {"docs": docs, "model": model, "user": user, "eval": evaluation}.items():
     app.add_typer(_group, name=_name)
