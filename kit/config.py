@@ -61,6 +61,7 @@ class AnswerSettings:
 
     top_k: int = 5  # passages given to the model
     max_prompt_tokens: int = 1500  # budget for system text, passages, history and question
+    max_document_tokens: int = 4000  # the same budget where one document is asked and fits whole
     max_answer_tokens: int = 400
     temperature: float = 0.0
 

@@ -1,4 +1,4 @@
-"""The environment our processes start with: no telemetry, no update check, no hub, no proxy.
+"""The environment our processes start with: no telemetry, no update check, no hub, no debugger.
 
 Knows the libraries' switches, not what they do. Some libraries read these when they are imported,
 so a launcher sets them before Python starts, or a process before its first heavy import.
@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+# ggml starts gdb or lldb when it aborts. Threat: one that loads its set-up from where it runs, or
+# symbols over the network (debuginfod), with the documents of a conversation in reach.
+NO_DEBUGGER = {"GGML_NO_BACKTRACE": "1"}
 # Measured on gradio 6.31.0, huggingface_hub 2.4.0, chromadb 1.5.9 and transformers 5.
 QUIET = {
     "HF_HUB_OFFLINE": "1",
@@ -22,6 +25,7 @@ QUIET = {
     "ANONYMIZED_TELEMETRY": "False",
     "NO_PROXY": "localhost,127.0.0.1,::1",
     "no_proxy": "localhost,127.0.0.1,::1",
+    **NO_DEBUGGER,
 }
 REMOVED = (
     "GRADIO_SHARE",

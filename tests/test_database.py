@@ -108,6 +108,23 @@ def test_a_killed_writer_loses_no_confirmed_row_and_halves_none(home: Path) -> N
         database.close()
 
 
+def test_an_old_database_takes_the_new_schema(home: Path) -> None:
+    """A database as the first kit left it, with a conversation in it, opens with nothing lost."""
+    schema = Path(database_module.__file__).parent / "schema" / "001_first.sql"
+    connection = apsw.Connection(str(home / "kit.db"))
+    connection.execute(schema.read_text())
+    connection.execute("INSERT INTO conversations VALUES ('c1', 'local', 'Old', '2026', '2026')")
+    connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    database = Database(home / "kit.db")
+    assert database.rows("SELECT id, title, document_id FROM conversations") == [
+        ("c1", "Old", None)
+    ]
+    (kit_id,) = database.row("SELECT id FROM this_kit") or ("",)
+    assert len(kit_id) == 16
+    database.close()
+
+
 def test_a_newer_schema_is_refused(database: Database) -> None:
     """A database of a newer kit is not touched."""
     with database.write() as connection:

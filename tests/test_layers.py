@@ -14,7 +14,10 @@ KIT = Path(__file__).parent.parent / "kit"
 MODULES = sorted(path for path in KIT.rglob("*.py"))
 
 # A room may import itself, the ground, and the rooms named here; nothing else of ours.
-GROUND = {"errors", "files", "config", "instance", "database", "schema", "silence", ""}
+GROUND = {
+    *("errors", "files", "config", "instance", "database", "schema", "silence", "isolate"),
+    "",
+}
 ROOMS: dict[str, set[str]] = {
     "errors": set(),
     "files": {"errors"},
@@ -23,6 +26,7 @@ ROOMS: dict[str, set[str]] = {
     "database": {"errors", "files", "schema"},
     "schema": set(),
     "silence": set(),
+    "isolate": set(),
     "samples": set(),
     "supply": set(),
     "engine": set(),
@@ -39,7 +43,7 @@ ROOMS: dict[str, set[str]] = {
 # Any other room may read a GGUF header: it is pure Python and touches nothing native.
 SHARED = {"engine.gguf"}
 
-STANDARD_LIBRARY_ONLY = {"errors", "files", "config", "instance", "silence"}
+STANDARD_LIBRARY_ONLY = {"errors", "files", "config", "instance", "silence", "isolate"}
 
 OWNERS = {
     "apsw": {"database"},

@@ -94,6 +94,31 @@ def test_a_wheel_for_one_cpu_is_built_again(
         assert any("haswell" in name for name in archive.namelist())
 
 
+def test_a_built_wheel_is_taken_again(setup: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next set-up does not build for minutes what lies there; other options, another version
+    and a build that was cut short do."""
+    calls: list[str] = []
+
+    def build(requirement: str, folder: Path, _extra: list[str]) -> None:
+        calls.append(requirement)
+        folder.mkdir()
+        with zipfile.ZipFile(folder / "llama_cpp_python-0-py3-none-any.whl", "w") as wheel:
+            wheel.writestr("bin/libggml-cpu-haswell.so", "variant")
+
+    monkeypatch.setattr(setup, "build_wheel", build)
+    assert setup.llama_wheel() == setup.llama_wheel()
+    assert len(calls) == 1
+    monkeypatch.setattr(setup, "CMAKE_ARGS", "-DOTHER=ON")
+    setup.llama_wheel()
+    assert len(calls) == 2
+    monkeypatch.setattr(setup, "pins", lambda _lock: ["llama_cpp_python==9"])
+    setup.llama_wheel()
+    assert calls[-1] == "llama_cpp_python==9"
+    (setup.VENV / "wheels" / "made").unlink()
+    setup.llama_wheel()
+    assert len(calls) == 4
+
+
 def test_a_failed_step_shows_its_last_lines(setup: ModuleType) -> None:
     """A failure names the step, the end of its output, the log, and that a rerun continues."""
     code = "import sys\nfor n in range(40): print('line', n)\nsys.exit(3)"

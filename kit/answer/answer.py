@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
-from typing import Protocol, cast
+from typing import cast
 
 from kit.answer.cite import (
     Numbering,
@@ -37,20 +37,22 @@ from kit.answer.events import (
 )
 from kit.answer.evidence import Evidence, find_evidence
 from kit.answer.passages import span_text
-from kit.answer.prompt import MARK, build_prompt
+from kit.answer.prompt import MARK
 from kit.answer.questions import search_text
-from kit.answer.retrieve import SearchResult
 from kit.answer.small_talk import small_talk
+from kit.answer.sources import Scope, Searches, Sources, find_sources
 from kit.answer.stream import SentenceBuffer, ThinkSplitter
 from kit.answer.support import SupportCheck
 from kit.answer.words import content_stems, words
 from kit.config import AnswerSettings
 from kit.engine.client import ChatDelta, ChatMessage, Engine
 from kit.errors import ContextOverflow, EngineError, UsageError
-from kit.library.documents import Hit
 from kit.library.embed import Embedder
 
 NOT_FOUND = "Not in your documents."
+NOT_IN_DOCUMENT = "Not in this document."
+NOT_IN_PASSAGES = "Not in the passages of this document that were read."
+ABSENT = (NOT_FOUND, NOT_IN_DOCUMENT, NOT_IN_PASSAGES)  # how an answer begins that is none
 CLOSEST = "The closest passages are shown below; they do not answer the question."
 NO_MODEL_TEXT = "The language model could not add to this: {reason}."
 DIFFERS = "Another document says otherwise:"
@@ -59,17 +61,6 @@ MAX_CLOSEST = 3
 MIN_ASKED_SHARE = 0.4  # of the question's words, in a sentence that rests on another passage
 MAX_USELESS_RUN = 2  # sentences in a row without support or use, after which the model is stopped
 MAX_SENTENCE_CHARS = 600  # a longer one is a model that cannot stop
-CONTEXT_MARGIN = 64  # tokens left free for what a chat template adds
-
-
-class Searches(Protocol):
-    """What answering needs of retrieval; `Searcher` is it."""
-
-    embedder: Embedder
-
-    async def search(
-        self, query: str, *, reader: str, top_k: int, collection: str | None = None
-    ) -> SearchResult: ...
 
 
 async def answer_question(
@@ -81,37 +72,42 @@ async def answer_question(
     engine: Engine,
     settings: AnswerSettings,
     collection: str | None = None,
+    document_id: str | None = None,
 ) -> AsyncIterator[Event]:
     """Stream the answer; the last event is Finished.
 
-    Raises: UsageError for an empty or overlong question; NotFound for a collection that is not
-    there for this reader. An engine that fails is told in a Notice, not raised.
+    Raises: UsageError for an empty or overlong question, or both a collection and a document;
+    NotFound for what is not there for this reader, or not read yet; DocumentRefused for a document
+    without text. An engine that fails is told in a Notice, not raised.
     """
     _check_question(question)
+    scope = Scope(reader, collection, document_id)
     answering = _Answering()
     reply = small_talk(question)
     if reply is not None:
         yield Finished(answering.finish(reply, is_supported=False, is_small_talk=True))
         return
     asked = search_text(question, [m.content for m in history if m.role == "user"])
-    result = await searcher.search(
-        asked, reader=reader, top_k=settings.top_k, collection=collection
+    sources = await find_sources(
+        asked, question, scope, searcher=searcher, engine=engine, settings=settings
     )
-    evidence = await asyncio.to_thread(find_evidence, asked, result.hits, searcher.embedder)
+    evidence = await asyncio.to_thread(find_evidence, asked, sources.hits, searcher.embedder)
     answering.retrieved()
-    for text in result.notices:
+    for text in sources.notices:
         yield answering.notice(text)
-    passages = tuple(citation(hit, n=n) for n, hit in enumerate(result.hits, start=1))
+    passages = tuple(citation(hit, n=n) for n, hit in enumerate(sources.hits, start=1))
     yield Retrieved(passages)
     if not evidence.is_answered:
-        yield Finished(answering.refuse(passages))
+        if remark := sources.remark(len(sources.hits)):
+            yield answering.notice(remark)
+        yield Finished(answering.refuse(passages, _where_absent(sources)))
         return
     yield answering.open_with(evidence, asked)
     model_text = _model_text(
         answering,
         question,
         history,
-        result.hits,
+        sources,
         evidence,
         searcher.embedder,
         engine,
@@ -128,7 +124,7 @@ async def _model_text(
     answering: _Answering,
     question: str,
     history: Sequence[ChatMessage],
-    hits: Sequence[Hit],
+    sources: Sources,
     evidence: Evidence,
     embedder: Embedder,
     engine: Engine,
@@ -138,13 +134,9 @@ async def _model_text(
     """What the model adds, sentence by checked sentence; a Notice where it cannot."""
     check = SupportCheck(evidence.units, evidence.vectors, embedder)
     try:
-        limit = min(
-            settings.max_prompt_tokens,
-            await engine.context_tokens() - settings.max_answer_tokens - CONTEXT_MARGIN,
-        )
-        prompt = await build_prompt(
-            question, hits, history, count_tokens=engine.count_tokens, max_tokens=limit
-        )
+        prompt = await sources.prompt(question, history, engine, settings)
+        if remark := sources.remark(len(prompt.hits)):
+            yield answering.notice(remark)
         yield Waiting()
         stream = engine.stream_chat(
             prompt.messages,
@@ -272,10 +264,10 @@ class _Answering:
             self._ttft_s = self._elapsed()
         return Draft(self.text, self._numbering.citations)
 
-    def refuse(self, passages: Sequence[Citation]) -> Answer:
+    def refuse(self, passages: Sequence[Citation], absent: str) -> Answer:
         """The plain statement, with the passages that came closest."""
         closest = tuple(passages[:MAX_CLOSEST])
-        text = f"{NOT_FOUND} {CLOSEST}" if closest else NOT_FOUND
+        text = f"{absent} {CLOSEST}" if closest else absent
         return self.finish(text, is_supported=False, closest=closest)
 
     def finish(
@@ -303,6 +295,13 @@ class _Answering:
 
     def _elapsed(self) -> float:
         return round(time.monotonic() - self._started, 4)
+
+
+def _where_absent(sources: Sources) -> str:
+    """What is not there, no larger than what was looked at."""
+    if sources.document is None:
+        return NOT_FOUND
+    return NOT_IN_DOCUMENT if sources.is_whole else NOT_IN_PASSAGES
 
 
 def repeats_itself(said: Sequence[str]) -> bool:

@@ -12,9 +12,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import cast
 
-from kit.answer.answer import Searches, answer_question
+from kit.answer.answer import answer_question
 from kit.answer.conversations import Conversations, Message
 from kit.answer.events import Answer, Draft, Event, Finished, Timings
+from kit.answer.sources import Searches
 from kit.config import AnswerSettings
 from kit.engine.client import ChatMessage, Engine
 from kit.errors import UsageError
@@ -39,10 +40,22 @@ class Chat:
         self._settings = settings
 
     async def ask(
-        self, question: str, *, owner_id: str, conversation_id: str, collection: str | None = None
+        self,
+        question: str,
+        *,
+        owner_id: str,
+        conversation_id: str,
+        collection: str | None = None,
+        document_id: str | None = None,
     ) -> AsyncIterator[Event]:
-        """Store the question, then stream and store its answer."""
+        """Store the question, then stream and store its answer.
+
+        With a document the conversation is about that one from now on.
+        """
         history = await self._messages(conversation_id, owner_id)
+        if document_id is not None:
+            set_document = self._conversations.set_document
+            await asyncio.to_thread(set_document, conversation_id, owner_id, document_id)
         async with aclosing(
             self._answer(conversation_id, owner_id, question, history, True, None, collection)
         ) as events:
@@ -98,6 +111,7 @@ class Chat:
     ) -> AsyncGenerator[Event, None]:
         """Stream the answer and keep its row at what is shown."""
         store = self._conversations.store
+        conversation = await asyncio.to_thread(self._conversations.get, conversation_id, owner_id)
         message_id = await asyncio.to_thread(
             self._conversations.begin,
             conversation_id,
@@ -115,6 +129,7 @@ class Chat:
             engine=self._engine,
             settings=self._settings,
             collection=collection,
+            document_id=conversation.document_id,
         )
         try:
             async with aclosing(cast("AsyncGenerator[Event, None]", stream)) as events:

@@ -28,6 +28,8 @@ class Conversation:
     title: str
     created_at: str
     updated_at: str
+    document_id: str | None = None
+    """The one document that is asked, also after it was removed; None = all of them."""
 
 
 @dataclass(frozen=True)
@@ -54,21 +56,22 @@ class Conversations:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def create(self, owner_id: str, title: str = NEW_TITLE) -> Conversation:
-        now = _now()
-        made = Conversation(uuid.uuid4().hex, owner_id, _short(title) or NEW_TITLE, now, now)
+    def create(
+        self, owner_id: str, title: str = NEW_TITLE, *, document_id: str | None = None
+    ) -> Conversation:
+        now, title = _now(), _short(title) or NEW_TITLE
+        made = Conversation(uuid.uuid4().hex, owner_id, title, now, now, document_id)
         with self._database.write() as connection:
             connection.execute(
-                "INSERT INTO conversations VALUES (?, ?, ?, ?, ?)",
-                (made.id, made.owner_id, made.title, made.created_at, made.updated_at),
+                f"INSERT INTO conversations ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608 - constant
+                (made.id, made.owner_id, made.title, now, now, document_id),
             )
         return made
 
     def get(self, conversation_id: str, owner_id: str) -> Conversation:
         """Raises: NotFound if there is none or it is another person's."""
         row = self._database.row(
-            "SELECT id, owner_id, title, created_at, updated_at FROM conversations"
-            " WHERE id = ? AND owner_id = ?",
+            f"SELECT {_COLUMNS} FROM conversations WHERE id = ? AND owner_id = ?",  # noqa: S608 - constant
             (conversation_id, owner_id),
         )
         if row is None:
@@ -114,6 +117,18 @@ class Conversations:
                 (title, conversation_id, owner_id),
             )
         return self.get(conversation_id, owner_id)
+
+    def set_document(self, conversation_id: str, owner_id: str, document_id: str | None) -> None:
+        """What follows asks this document alone; None = all of them. Raises: NotFound.
+
+        Whether the owner may read it is decided whenever a question is asked.
+        """
+        self.get(conversation_id, owner_id)
+        with self._database.write() as connection:
+            connection.execute(
+                "UPDATE conversations SET document_id = ? WHERE id = ? AND owner_id = ?",
+                (document_id, conversation_id, owner_id),
+            )
 
     def delete(self, conversation_id: str, owner_id: str) -> None:
         """The conversation and its messages are gone. Raises: NotFound."""
@@ -197,16 +212,17 @@ class Conversations:
             return connection.changes()
 
 
+_COLUMNS = "id, owner_id, title, created_at, updated_at, document_id"
 _MESSAGES = (
     "SELECT id, conversation_id, role, state, text, answer, feedback, created_at FROM messages"
 )
 _OF_OWNER = " WHERE id = ? AND conversation_id IN (SELECT id FROM conversations WHERE owner_id = ?)"
-_LIST = """
-    SELECT id, owner_id, title, created_at, updated_at FROM conversations AS c
+_LIST = f"""
+    SELECT {_COLUMNS} FROM conversations AS c
     WHERE owner_id = :owner AND (title LIKE :pattern ESCAPE '\\' OR EXISTS (
       SELECT 1 FROM messages WHERE conversation_id = c.id AND text LIKE :pattern ESCAPE '\\'))
     ORDER BY updated_at DESC, rowid DESC
-"""
+"""  # noqa: S608 - constant text
 _LIKE_ESCAPES = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_"})
 
 

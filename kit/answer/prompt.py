@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from kit.engine.client import ChatMessage, Reuse
 from kit.errors import ContextOverflow
-from kit.library.documents import Hit
+from kit.library.documents import Hit, WholeDocument
 
 SYSTEM = (
     "You answer questions from passages of the reader's own documents. Use only what the passages"
@@ -28,6 +28,7 @@ QUESTION = "Question: {question}"
 TOKENS_PER_MESSAGE = 8  # what a chat template adds around a message, at most, in the ones we know
 EVERYONE = "everyone"  # names the readers of what is shared with all who may sign in
 HISTORY_SHARE = 0.25  # of the budget, while there are passages to drop
+MAX_TOKEN_RATIO = 4  # the embedding model's tokens to the engine's, at most: a book is not counted
 
 CountTokens = Callable[[str], Awaitable[int]]
 
@@ -36,19 +37,32 @@ CountTokens = Callable[[str], Awaitable[int]]
 class Prompt:
     """Messages for the engine and the passages that they hold, in the order of their numbers.
 
-    The passages fill message number 1 up to character `passages_end`.
+    The passages fill message number 1 up to character `passages_end`. Where they are a whole
+    document, `prefix` names what the engine keeps of it.
     """
 
     messages: tuple[ChatMessage, ...]
     hits: tuple[Hit, ...]
     num_tokens: int
     passages_end: int
+    prefix: str | None = None
 
     def reuse(self, reader: str) -> Reuse:
-        """Passages that everyone may read are computed once for all; the rest is the reader's."""
+        """Passages that everyone may read are computed once for all, a whole document for good;
+        the rest is the reader's.
+
+        A private document is not kept on disk: it is in its owner's own namespace, which holds
+        their conversations too, and the space is for what many read.
+        """
         if not self.hits or not all(hit.is_shared for hit in self.hits):
             return Reuse(reader)
-        return Reuse(reader, EVERYONE, shared_message=1, shared_chars=self.passages_end)
+        return Reuse(
+            reader,
+            self.prefix or EVERYONE,
+            shared_message=1,
+            shared_chars=self.passages_end,
+            is_pinned=self.prefix is not None,
+        )
 
 
 async def build_prompt(
@@ -66,14 +80,7 @@ async def build_prompt(
     lowest-ranked passages go, then the rest of the history.
     Raises: ContextOverflow if not even the question with the best passage fits.
     """
-    exchanges = _exchanges(history)
-    counted: dict[str, int] = {}
-
-    async def count(text: str) -> int:
-        if text not in counted:
-            counted[text] = await count_tokens(text)
-        return counted[text]
-
+    exchanges, count = _exchanges(history), _remembered(count_tokens)
     kept = list(hits)
     while exchanges and await _size(_flat(exchanges), count) > HISTORY_SHARE * max_tokens:
         exchanges.pop(0)
@@ -93,6 +100,46 @@ async def build_prompt(
                 f"the question and one passage take {size} tokens, the limit is {max_tokens}",
                 hint="ask a shorter question, or raise answer.max_prompt_tokens in kit.toml",
             )
+
+
+async def build_document_prompt(
+    question: str,
+    document: WholeDocument,
+    history: Sequence[ChatMessage],
+    *,
+    count_tokens: CountTokens,
+    max_tokens: int,
+) -> Prompt | None:
+    """All passages of a document in order, then the latest history that fits beside them.
+
+    Every prompt over the document begins with the same text, whoever asks and whatever. None if
+    the document and the question alone do not fit.
+    """
+    if sum(hit.num_tokens for hit in document.hits) > MAX_TOKEN_RATIO * max_tokens:
+        return None
+    exchanges, count = _exchanges(history), _remembered(count_tokens)
+    passages = _passages(document.hits)
+    while True:
+        messages = _messages(question, passages, _flat(exchanges))
+        size = await _size(messages, count)
+        if size <= max_tokens:
+            fixed = (tuple(messages), document.hits, size, len(passages))
+            return Prompt(*fixed, prefix=document.prefix)
+        if not exchanges:
+            return None
+        exchanges.pop(0)
+
+
+def _remembered(count_tokens: CountTokens) -> CountTokens:
+    """Counts each text once."""
+    counted: dict[str, int] = {}
+
+    async def count(text: str) -> int:
+        if text not in counted:
+            counted[text] = await count_tokens(text)
+        return counted[text]
+
+    return count
 
 
 def _messages(question: str, passages: str, history: Sequence[ChatMessage]) -> list[ChatMessage]:

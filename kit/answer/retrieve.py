@@ -17,7 +17,7 @@ from kit.answer.facts import facts
 from kit.answer.words import content_stems
 from kit.database import Database
 from kit.errors import EmbedError, LibraryError
-from kit.library.documents import Hit
+from kit.library.documents import Hit, WholeDocument
 from kit.library.embed import Embedder
 
 RRF_K = 60  # Cormack, Clarke and Buettcher, SIGIR 2009
@@ -25,6 +25,7 @@ MIN_DEPTH = 20  # candidates from each half
 FILTERED_DEPTH = 200  # as many when only some documents count
 SAME_WORDS = 0.9  # passages that share this part of their words and all their facts are one
 LEXICAL_ONLY = "The search went by words only: {reason}."
+OTHER_MODEL = "the document was read with another embedding model"
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,23 @@ class SearchResult:
     notices: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class DocumentSearch:
+    """One document, and all its passages best first."""
+
+    document: WholeDocument
+    hits: tuple[Hit, ...]
+    notices: tuple[str, ...] = ()
+
+
 class HitSource(Protocol):
     """What the library gives: the gate, and chunks as hits for those who may read them."""
 
     def visible_collection_ids(self, reader: str, collection: str | None = None) -> list[int]: ...
 
     def hits(self, scores: Sequence[tuple[int, float]], reader: str) -> list[Hit]: ...
+
+    def whole(self, document_id: str, reader: str) -> WholeDocument: ...
 
 
 class DenseIndex(Protocol):
@@ -90,6 +102,42 @@ class Searcher:
             hits = [hit for hit in hits if hit.document_id in document_ids]
         kept = fold_duplicates(with_scores(hits, fused, dense, lexical), top_k)
         return SearchResult(kept, notices)
+
+    async def search_document(self, query: str, *, reader: str, document_id: str) -> DocumentSearch:
+        """Every passage of one document, each scored exactly, ranks from 1.
+
+        Raises: NotFound if it is not there for this reader, or not read yet; DocumentRefused if
+        it has no text.
+        """
+        document = await asyncio.to_thread(self._library.whole, document_id, reader)
+        visible = await asyncio.to_thread(self._library.visible_collection_ids, reader, None)
+        chunks = [hit.chunk_id for hit in document.hits]
+        lexical, (dense, notices) = await asyncio.gather(
+            asyncio.to_thread(self._score_lexical, query, chunks, visible),
+            asyncio.to_thread(self._score_dense, query, chunks, visible),
+        )
+        return DocumentSearch(document, rank_all(document.hits, dense, lexical), notices)
+
+    def _score_lexical(
+        self, query: str, chunks: Sequence[int], visible: Sequence[int]
+    ) -> list[tuple[int, float]]:
+        from kit.library.lexical import score_lexical
+
+        return score_lexical(self._database, query, chunks, visible)
+
+    def _score_dense(
+        self, query: str, chunks: Sequence[int], visible: Sequence[int]
+    ) -> tuple[list[tuple[int, float]], tuple[str, ...]]:
+        """By the vectors as SQLite holds them: no index, so none that is being built."""
+        from kit.library.vector_rows import VectorRows
+
+        try:
+            vector = self.embedder.embed_queries([query])[0]
+            rows = VectorRows(self._database, model=self.embedder.model, dim=self.embedder.dim)
+        except EmbedError as problem:
+            return [], (LEXICAL_ONLY.format(reason=problem.message.rstrip(".")),)
+        found = rows.score(vector, chunks, visible)
+        return found, () if found else (LEXICAL_ONLY.format(reason=OTHER_MODEL),)
 
     def _search_lexical(
         self, query: str, visible: Sequence[int], limit: int
@@ -147,6 +195,20 @@ def with_scores(
         )
         for hit in sorted(hits, key=lambda hit: order[hit.chunk_id])
     ]
+
+
+def rank_all(
+    hits: Sequence[Hit],
+    dense: Sequence[tuple[int, float]],
+    lexical: Sequence[tuple[int, float]],
+) -> tuple[Hit, ...]:
+    """All the hits, ranked from 1 by their fused score; what neither half scored comes last, in
+    the order given."""
+    fused = fuse(dense, lexical)
+    scored = {chunk_id for chunk_id, _ in fused}
+    best = with_scores([hit for hit in hits if hit.chunk_id in scored], fused, dense, lexical)
+    rest = [hit for hit in hits if hit.chunk_id not in scored]
+    return tuple(replace(hit, rank=rank) for rank, hit in enumerate([*best, *rest], start=1))
 
 
 def fold_duplicates(hits: Sequence[Hit], limit: int) -> tuple[Hit, ...]:

@@ -57,15 +57,24 @@ def suggested_questions(library: Reads, reader: str, *, limit: int = MAX_SUGGEST
 
 
 def suggest(record: DocumentRecord, parsed: ParsedDocument) -> str | None:
-    """A question that this document answers, or None if it offers none.
+    """A question that this document answers, or None if it offers none."""
+    return next(iter(document_questions(record, parsed, limit=1)), None)
 
-    A question that is a heading of its own comes first, then one turned from a sentence that
-    states a sum or a day, then one about its longest part with a telling heading.
+
+def document_questions(
+    record: DocumentRecord, parsed: ParsedDocument, *, limit: int = MAX_SUGGESTIONS
+) -> list[str]:
+    """At most `limit` questions that this document answers.
+
+    Questions that are headings of their own come first, then those turned from sentences that
+    state a sum or a day, then one about its longest part with a telling heading.
     """
     asked = (_asked(section) for section in parsed.sections)
     stated = (turn(text) for text in sentence_texts(parsed.text[:MAX_READ_CHARS]))
-    found = next((q for q in (*asked, *stated) if q is not None), None)
-    return found or _about(record, parsed)
+    found = list(dict.fromkeys(q for q in (*asked, *stated) if q is not None))
+    if len(found) < limit and (about := _about(record, parsed)) is not None:
+        found.append(about)
+    return found[:limit]
 
 
 def turn(sentence: str) -> str | None:

@@ -21,6 +21,7 @@ from kit.errors import EmbedError
 from kit.library.embed import Embedder
 
 UNSUPPORTED = Verdict("unsupported")
+MAX_LATE = 8  # units embedded beside one sentence; about 0.07 s for the starter embedding model
 _REFUSING = frozenset("prohibited forbidden excluded ineligible disallowed barred".split())
 _NOT_NEGATIONS = re.compile(
     r"\b(?:no|not) (?:more|less|fewer|later|earlier|longer|sooner) than\b|\bnot exceed\w*\b|\bnot only\b"
@@ -45,8 +46,10 @@ _OPPOSITES = tuple(
 class SupportCheck:
     """Judges sentences against the units of one retrieval.
 
-    `vectors` are the units' embeddings, shape (len(units), dim), or None where there are none;
-    `embedder` embeds the sentence then.
+    `vectors` are the units' embeddings, shape (len(units), dim), zeros for those that have none
+    yet, or None where there are none at all; `embedder` embeds the sentence then, and of the units
+    without a vector those that share most of its words: a whole document has too many to embed
+    them all, and the sentence may rest on another than the question does.
     """
 
     def __init__(
@@ -55,7 +58,7 @@ class SupportCheck:
         self._units = list(units)
         self._runs = list(windows(self._units))
         self._place = {id(unit): i for i, unit in enumerate(self._units)}
-        self._vectors = vectors
+        self._vectors = None if vectors is None else vectors.copy()
         self._embedder = embedder
         self._rarity = rarity(self._units)
         self._unseen = unseen_rarity(self._units)
@@ -69,7 +72,7 @@ class SupportCheck:
         claimed = facts(sentence)
         if not stems and not claimed.claims:
             return UNSUPPORTED
-        cosines = self._cosines(sentence)
+        cosines = self._cosines(sentence, stems)
         scored = sorted(
             ((self._score(stems, run, cosines), -place) for place, run in enumerate(self._runs)),
             reverse=True,
@@ -87,7 +90,8 @@ class SupportCheck:
 
     def score(self, sentence: str) -> float:
         """The best score before the hard rules, 0 to 1; what the thresholds are set on."""
-        stems, cosines = telling_stems(sentence), self._cosines(sentence)
+        stems = telling_stems(sentence)
+        cosines = self._cosines(sentence, stems)
         return max((self._score(stems, run, cosines) for run in self._runs), default=0.0)
 
     def _joins(self, stems: frozenset[str], claimed: Facts, run: Sequence[Unit]) -> bool:
@@ -121,15 +125,27 @@ class SupportCheck:
     def _weight(self, stem: str) -> float:
         return self._rarity.get(stem, self._unseen)
 
-    def _cosines(self, sentence: str) -> np.ndarray | None:
+    def _cosines(self, sentence: str, stems: frozenset[str]) -> np.ndarray | None:
         if self._vectors is None or self._embedder is None:
             return None
+        late = self._without_vector(self._vectors, stems)
+        texts = [sentence, *(self._units[i].with_context for i in late)]
         try:
-            vector = self._embedder.embed_passages([sentence])[0]
+            rows = self._embedder.embed_passages(texts)
         except EmbedError:
             self._vectors = None
             return None
-        return np.asarray(self._vectors @ vector)  # (num_units,)
+        self._vectors[late] = rows[1:]
+        return np.asarray(self._vectors @ rows[0])  # (num_units,)
+
+    def _without_vector(self, vectors: np.ndarray, stems: frozenset[str]) -> list[int]:
+        """Places of at most MAX_LATE units without a vector that have some of these words."""
+        shares = {
+            i: sum(self._weight(stem) for stem in stems & self._units[i].stems)
+            for i in map(int, np.flatnonzero(~vectors.any(axis=1)))
+            if not self._units[i].is_lead
+        }
+        return sorted((i for i in shares if shares[i]), key=lambda i: (-shares[i], i))[:MAX_LATE]
 
 
 def lacks_facts(claimed: Facts, run: Sequence[Unit]) -> bool:

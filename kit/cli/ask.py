@@ -11,20 +11,27 @@ import typer
 
 from kit.cli import options
 from kit.cli.output import emit, plain, require_words, say
-from kit.cli.session import open_kit, unread
+from kit.cli.session import find_document, open_kit, unread
 from kit.config import load_config
-from kit.errors import EngineError, KitError
+from kit.errors import EngineError, KitError, UsageError
 
 if TYPE_CHECKING:
     from kit.answer.events import Answer, Event
     from kit.cli.session import Kit
 
 WELCOME = "Ask about your documents. Ctrl-C stops an answer, Ctrl-D leaves."
+DocumentOption = Annotated[
+    str | None,
+    typer.Option(
+        "--document", metavar="NAME|ID", help="Ask this document alone.", show_default=False
+    ),
+]
 
 
 def ask(
     question: Annotated[str, typer.Argument(help="What you want to know.", metavar="QUESTION")],
     collection: options.CollectionOption = None,
+    document: DocumentOption = None,
     home: options.HomeOption = None,
     is_json: options.JsonOption = False,
 ) -> None:
@@ -33,8 +40,10 @@ def ask(
 
     require_words(question, "the question", "write what you want to know")
     with open_kit(load_config(home=home), say) as kit:
+        document_id = _document_id(kit, document, collection)
         _say_unread(kit)
-        answer = show_answer(kit.ask(question, collection=collection), is_live=not is_json)
+        events = kit.ask(question, collection=collection, document_id=document_id)
+        answer = show_answer(events, is_live=not is_json)
     if is_json:
         emit(answer_to_json(answer))
     else:
@@ -43,6 +52,7 @@ def ask(
 
 def chat(
     collection: options.CollectionOption = None,
+    document: DocumentOption = None,
     home: options.HomeOption = None,
     is_json: options.JsonOption = False,
 ) -> None:
@@ -51,12 +61,19 @@ def chat(
 
     answers: list[dict[str, Any]] = []
     with open_kit(load_config(home=home), say) as kit:
+        document_id = _document_id(kit, document, collection)
         conversation_id = kit.new_conversation()
         _say_unread(kit)
         say(WELCOME)
         for question in _questions():
             try:
-                answer = _answer_in(kit, question, conversation_id, collection, is_json)
+                events = kit.ask(
+                    question,
+                    collection=collection,
+                    conversation_id=conversation_id,
+                    document_id=document_id,
+                )
+                answer = show_answer(events, is_live=not is_json)
             except KeyboardInterrupt:
                 say("stopped")
                 continue
@@ -77,11 +94,16 @@ def _say_unread(kit: Kit) -> None:
         say(f"note: {notice}")
 
 
-def _answer_in(
-    kit: Kit, question: str, conversation_id: str, collection: str | None, is_json: bool
-) -> Answer:
-    events = kit.ask(question, collection=collection, conversation_id=conversation_id)
-    return show_answer(events, is_live=not is_json)
+def _document_id(kit: Kit, document: str | None, collection: str | None) -> str | None:
+    """The id of the document that was named. Raises: NotFound, UsageError."""
+    if document is None:
+        return None
+    if collection is not None:
+        raise UsageError(
+            "--document and --collection exclude each other",
+            hint="leave out --collection: one document is asked, wherever it is",
+        )
+    return find_document(kit, document).id
 
 
 def _questions() -> Iterator[str]:

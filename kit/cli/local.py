@@ -25,7 +25,9 @@ from kit.config import Config
 from kit.database import Database
 from kit.errors import AlreadyRunning, EmbedError, EngineUnavailable, KitError, NotFound
 from kit.instance import find_instance, own_home
+from kit.library.documents import require_read
 from kit.library.store import Library
+from kit.ops.prefixes import remove_ended
 from kit.silence import quiet_environment
 from kit.supply.catalog import STARTER_CHAT, STARTER_EMBEDDING
 from kit.supply.store import find_chat_file, find_embedding_folder
@@ -109,6 +111,7 @@ class LocalKit:
 
     def remove(self, document_id: str) -> None:
         self._library.remove(document_id, READER, is_admin=True)
+        remove_ended(self._config.home, self._database)
 
     def retry(self, document_id: str) -> None:
         self._library.retry(document_id, READER)
@@ -124,11 +127,18 @@ class LocalKit:
         return Conversations(self._database).create(READER).id
 
     def ask(
-        self, question: str, *, collection: str | None, conversation_id: str | None = None
+        self,
+        question: str,
+        *,
+        collection: str | None,
+        conversation_id: str | None = None,
+        document_id: str | None = None,
     ) -> Iterator[Event]:
+        if document_id is not None:  # before the models are loaded
+            require_read(self.document(document_id))
         # Loaded here and not inside the event loop, where Ctrl-C would wait for them.
         _ = self._searcher, self._engine
-        events = self._events(question, collection, conversation_id)
+        events = self._events(question, collection, conversation_id, document_id)
         try:
             while True:
                 try:
@@ -139,7 +149,11 @@ class LocalKit:
             self._runner.run(events.aclose())  # type: ignore[attr-defined]
 
     async def _events(
-        self, question: str, collection: str | None, conversation_id: str | None
+        self,
+        question: str,
+        collection: str | None,
+        conversation_id: str | None,
+        document_id: str | None,
     ) -> AsyncIterator[Event]:
         from kit.answer.answer import answer_question
         from kit.answer.chat import Chat
@@ -155,6 +169,7 @@ class LocalKit:
                 engine=self._engine,
                 settings=settings,
                 collection=collection,
+                document_id=document_id,
             )
         else:
             chat = Chat(Conversations(self._database), self._searcher, self._engine, settings)
@@ -163,6 +178,7 @@ class LocalKit:
                 owner_id=READER,
                 conversation_id=conversation_id,
                 collection=collection,
+                document_id=document_id,
             )
         async with contextlib.aclosing(events) as stream:  # type: ignore[type-var]
             async for event in stream:
@@ -255,6 +271,7 @@ class LocalKit:
         from kit.ops.supervise import last_error
 
         settings, home = self._config.engine, self._config.home
+        remove_ended(home, self._database)
         try:
             model = find_chat_file(home, settings.model or STARTER_CHAT)
         except NotFound as problem:

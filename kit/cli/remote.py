@@ -125,12 +125,18 @@ class RemoteKit:
         return str(self._json("POST", "/conversations", json={})["conversation"]["id"])
 
     def ask(
-        self, question: str, *, collection: str | None, conversation_id: str | None = None
+        self,
+        question: str,
+        *,
+        collection: str | None,
+        conversation_id: str | None = None,
+        document_id: str | None = None,
     ) -> Iterator[Event]:
         body = {
             "question": question,
             "collection": collection,
             "conversation_id": conversation_id,
+            "document_id": document_id,
         }
         with self._explain(), self._client.stream("POST", "/ask", json=body) as answer:
             _raise_error(answer)

@@ -64,9 +64,17 @@ class Kit(Protocol):
     def new_conversation(self) -> str: ...
 
     def ask(
-        self, question: str, *, collection: str | None, conversation_id: str | None = None
+        self,
+        question: str,
+        *,
+        collection: str | None,
+        conversation_id: str | None = None,
+        document_id: str | None = None,
     ) -> Iterator[Event]:
-        """The answer as it is made. Closing the iterator stops it and frees the engine."""
+        """The answer as it is made. Closing the iterator stops it and frees the engine.
+
+        With a document that one alone is asked, and by its conversation from then on.
+        """
         ...
 
     def status(self) -> dict[str, Any]: ...

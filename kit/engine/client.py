@@ -45,13 +45,14 @@ class Reuse:
 
     The whole conversation serves `person` alone. Its beginning, up to `shared_chars` characters
     into message number `shared_message` (0 = the first), serves all who name `shared_namespace`;
-    None = nobody.
+    None = nobody. `is_pinned` keeps that beginning on disk until its namespace is forgotten.
     """
 
     person: str
     shared_namespace: str | None = None
     shared_message: int = 0
     shared_chars: int = 0
+    is_pinned: bool = False
 
     def fields(self) -> dict[str, Any]:
         """As the kit's own engine reads it."""
@@ -61,7 +62,7 @@ class Reuse:
                 "namespace": self.shared_namespace,
                 "message": self.shared_message,
                 "chars": self.shared_chars,
-            }
+            } | ({"pin": True} if self.is_pinned else {})
         return own
 
 
@@ -94,6 +95,7 @@ _CONNECT_S = 3.0
 _POOL_S = 10.0
 _SHORT_S = 10.0
 _QUEUED = ": queued "
+AWAY = (502, 503, 504)
 _CHARS_PER_TOKEN = 3  # an estimate on the safe side, for servers that cannot count
 
 
@@ -170,6 +172,28 @@ class EngineClient:
         await self._model_name()
         return self._n_ctx or 4096
 
+    async def pinned(self) -> list[str]:
+        """The namespaces that the engine keeps on disk; none for a server that is not ours.
+
+        Raises: EngineUnavailable, EngineError.
+        """
+        await self._model_name()
+        if not self._is_ours:
+            return []
+        response = await self._short("GET", f"{self._url}/cache/pinned")
+        if response.status_code != 200:
+            raise _refusal(response)
+        with _explain(self._url):
+            return [str(name) for name in response.json()["namespaces"]]
+
+    async def forget(self, namespace: str) -> None:
+        """Nothing that was computed in the namespace is kept. Raises: as `pinned`."""
+        response = await self._short(
+            "POST", f"{self._url}/cache/forget", json={"namespace": namespace}
+        )
+        if response.status_code != 200:
+            raise _refusal(response)
+
     async def healthy(self) -> bool:
         """Whether a question would be answered now."""
         try:
@@ -187,7 +211,8 @@ class EngineClient:
         """The model to ask: the configured one, else the first the server has."""
         if self._n_ctx is None:
             response = await self._short("GET", f"{self._url}/models")
-            if response.status_code != 200 and not self._model:
+            is_away = response.status_code in AWAY  # and will say more when it is there
+            if is_away or (response.status_code != 200 and not self._model):
                 raise _refusal(response)
             entries = (response.status_code == 200 and response.json().get("data")) or [{}]
             entry = next((e for e in entries if e.get("id") == self._model), entries[0])
@@ -268,7 +293,7 @@ def _refusal(response: httpx.Response) -> EngineError:
         return ContextOverflow(message, hint="ask a shorter question or use fewer passages")
     if response.status_code == 429:
         return EngineUnavailable("too many questions wait already", hint="ask again in a moment")
-    if response.status_code in (502, 503, 504):
+    if response.status_code in AWAY:
         return EngineUnavailable(message, hint="ask again in a moment")
     if response.status_code in (401, 403):
         return EngineError(message, hint="check [engine] api_key in kit.toml")

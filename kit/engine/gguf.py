@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from kit.engine.gguf_rules import BYTE_TOKEN, MIN_ALIGNMENT, TOKEN_TYPES, TOKENS, faults
 from kit.errors import ModelError
 
 MAGIC = b"GGUF"
@@ -148,6 +149,7 @@ class _Reader:
     def __init__(self, path: Path, stream: IO[bytes], size_bytes: int) -> None:
         self.path, self.stream, self.size_bytes = path, stream, size_bytes
         self.array_sizes: dict[str, int] = {}
+        self.has_byte_tokens = False
 
     def read(self) -> GgufFile:
         magic = self.stream.read(4)
@@ -161,6 +163,8 @@ class _Reader:
         num_metadata = self.count("metadata entries", MAX_METADATA)
         metadata = self.metadata(num_metadata)
         tensors = self.tensors(num_tensors, self.alignment(metadata))
+        for fault in faults(metadata, tensors, has_byte_tokens=self.has_byte_tokens):
+            raise self.damaged(fault)
         return GgufFile(
             self.path, version, self.size_bytes, metadata, self.array_sizes, tuple(tensors)
         )
@@ -220,11 +224,25 @@ class _Reader:
         if length <= KEPT_ARRAY_ITEMS:
             return tuple(read_item() for _ in range(length))
         if kind == _STRING:
-            for _ in range(length):
-                self.bytes(self.count(f"bytes in {key}", MAX_STRING_BYTES))
+            self.strings(key, length)
         else:
-            self.bytes(length * struct.calcsize(_SCALARS[kind]))
+            raw = self.bytes(length * struct.calcsize(_SCALARS[kind]))
+            if key == TOKEN_TYPES and _SCALARS[kind] in ("<i", "<I"):
+                found = {raw[at : at + 4] for at in range(0, len(raw), 4)}
+                self.has_byte_tokens = struct.pack("<i", BYTE_TOKEN) in found
         return None
+
+    def strings(self, key: str, length: int) -> None:
+        """A long array of texts is walked. No token of a vocabulary may occur twice, as llama.cpp
+        keeps them by their text; of empty ones there may be many."""
+        what, seen, num_texts = f"bytes in {key}", set(), 0
+        for _ in range(length):
+            text = self.bytes(self.count(what, MAX_STRING_BYTES))
+            if key == TOKENS and text:
+                seen.add(text)
+                num_texts += 1
+                if len(seen) < num_texts:
+                    raise self.damaged(f"the token {text!r} occurs twice")
 
     def reader_of(self, kind: int, key: str) -> Callable[[], Value]:
         if kind == _STRING:
@@ -237,10 +255,11 @@ class _Reader:
 
     def alignment(self, metadata: Mapping[str, Value]) -> int:
         alignment = metadata.get("general.alignment", 32)
-        valid = isinstance(alignment, int) and 0 < alignment <= MAX_ALIGNMENT
+        valid = isinstance(alignment, int) and MIN_ALIGNMENT <= alignment <= MAX_ALIGNMENT
         if not valid or not isinstance(alignment, int) or alignment & (alignment - 1):
             raise self.damaged(
-                f"an alignment that is a power of two expected, {alignment} observed"
+                f"an alignment of {MIN_ALIGNMENT} or more that is a power of two expected, "
+                f"{alignment} observed"
             )
         return alignment
 

@@ -14,6 +14,7 @@ import os
 import re
 import sys
 import threading
+from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from pathlib import Path
 from types import ModuleType
@@ -31,6 +32,7 @@ from kit.engine.sampler import Sampler, Sampling
 from kit.engine.scheduler import Row
 from kit.errors import EngineError, MachineError, ModelError, UsageError
 from kit.files import format_bytes
+from kit.silence import NO_DEBUGGER
 
 _LOG_WARNING, _LOG_ERROR = 3, 4
 _GPU_DEVICE = 1  # enum ggml_backend_dev_type
@@ -66,6 +68,7 @@ def load_library(
     """
     for name, value in WAITINGS.get(waiting, {}).items():  # OpenMP reads them when it is loaded
         os.environ.setdefault(name, value)
+    os.environ.update(NO_DEBUGGER)  # whoever started this process: a child, a script, a test
     with _lock:
         try:
             from llama_cpp import llama_cpp as lib
@@ -253,15 +256,27 @@ class Model:
     def is_control(self, token: int) -> bool:
         return bool(self.lib.llama_vocab_is_control(self.vocab, token))
 
+    def close(self) -> None:
+        """The weights' memory is free; every context on them must have been closed."""
+        self.lib.llama_model_free(self.handle)
+
 
 class Decoder:
     """A context: one cache of keys and values per slot, and the batch that fills them."""
 
     def __init__(
-        self, model: Model, *, n_ctx: int, num_slots: int, n_threads: int, max_draft: int = 0
+        self,
+        model: Model,
+        *,
+        n_ctx: int,
+        num_slots: int,
+        n_threads: int,
+        max_draft: int = 0,
+        watch: Callable[[int, bool, Any], bool] | None = None,
     ) -> None:
         """`n_ctx` is the context of one slot, `max_draft` the most tokens guessed for it in a step.
 
+        `watch` sees each tensor that is computed, as llama.cpp's cb_eval (see llama.h).
         Raises: EngineError if there is no memory for it.
         """
         lib = model.lib
@@ -273,6 +288,8 @@ class Decoder:
         params.n_threads = params.n_threads_batch = n_threads
         params.kv_unified = False  # attention then runs over one slot's tokens, not over all
         params.no_perf = True
+        if watch is not None:
+            self._watch = params.cb_eval = lib.ggml_backend_sched_eval_callback(watch)
         self._lib = lib
         self.n_vocab, self._vocab = model.n_vocab, model.vocab
         self.can_trim = model.can_trim
@@ -312,6 +329,11 @@ class Decoder:
         pointer = self._lib.llama_get_logits_ith(self.handle, row)
         return [pointer[i] for i in range(self.n_vocab)]
 
+    def logit_row(self, row: int) -> np.ndarray:
+        """The same as `logits`, as a copy in float32."""
+        pointer = self._lib.llama_get_logits_ith(self.handle, row)
+        return np.ctypeslib.as_array(pointer, shape=(self.n_vocab,)).copy()
+
     def keep(self, slot: int, num_tokens: int) -> int:
         """Forget all but the first `num_tokens` of a slot; returns how many are left.
 
@@ -344,6 +366,11 @@ class Decoder:
 
     def sample(self, sampler: Sampler, row: int) -> int | Sampled:
         return sampler.sample(self.handle, row)
+
+    def close(self) -> None:
+        """The context's memory is free; nothing may be asked of it any more."""
+        self._lib.llama_batch_free(self._batch)
+        self._lib.llama_free(self.handle)
 
 
 def _pointer(state: np.ndarray) -> Any:

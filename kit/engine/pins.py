@@ -1,19 +1,23 @@
 """Pinned prefixes: keys and values of documents kept on disk, so that a restart costs no prefill.
 
-Knows files and who may share them, not slots. Keeps two invariants: a state reaches native code
+Knows files and who may share them, not slots. Keeps three invariants: a state reaches native code
 only if its bytes have the digest they were written with and the model is the one that computed
-them, and nothing but the shared part of a prompt is ever written.
+them; nothing but the shared part of a prompt is ever written; and every file in the folder tells
+its namespace, also one of another model or one that a kill left half-written, so that a document
+that is removed can be removed here.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
 import os
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +29,7 @@ from kit.errors import KitError
 from kit.files import atomic_path, make_private_folder, require_space
 
 MAX_PINNED_BYTES = 4 << 30
+LEFT_BEHIND_S = 60.0  # an unfinished file this old is no one's work in progress
 _SUFFIX = ".prefix"
 _MODEL_BYTES = 8 << 20
 _MAX_HEADER_BYTES = 16 << 20
@@ -44,8 +49,15 @@ def model_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
+def pinned(folder: Path) -> dict[Path, str]:
+    """Every file with a prefix in the folder, of whatever model, finished or not: its namespace."""
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    headers = {path: _read_header(path) for path in paths}
+    return {path: header["namespace"] for path, header in headers.items() if header is not None}
+
+
 class PinStore:
-    """A folder of pinned prefixes of one model. What is pinned longest ago goes when it is full."""
+    """A folder of pinned prefixes of one model. What was used longest ago goes when it is full."""
 
     def __init__(self, folder: Path, model: str, *, max_bytes: int = MAX_PINNED_BYTES) -> None:
         """`model` is a digest that changes whenever saved states would mean something else."""
@@ -55,6 +67,7 @@ class PinStore:
 
     def saved(self) -> Iterator[Saved]:
         """Every pinned prefix of this model that is there, each read only when it is used."""
+        self._sweep()
         for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
             header = _read_header(path)
             if header is not None and header["model"] == self._model:
@@ -82,13 +95,26 @@ class PinStore:
         self._writer.start()
         return self._saved(path, header)
 
-    def remove(self, pinned: Iterable[Saved]) -> None:
-        """The files of these prefixes are gone."""
+    def namespaces(self) -> list[str]:
+        """Those that have anything on disk, whichever model computed it. From any thread."""
+        return sorted(set(pinned(self._folder).values()))
+
+    def forget(self, namespace: str) -> None:
+        """No file of the namespace is left, whichever model computed it."""
         self._wait()
-        for saved in pinned:
-            name = self._name(saved.sharing.shared_namespace or "", saved.tokens)
-            (self._folder / f"{name}{_SUFFIX}").unlink(missing_ok=True)
-            self._names.discard(name)
+        for path, found in pinned(self._folder).items():
+            if found == namespace:
+                path.unlink(missing_ok=True)
+                self._names.discard(path.stem)
+
+    def _sweep(self) -> None:
+        """What a kill left half-written, and what cannot be read, is gone."""
+        whole = {path for path in pinned(self._folder) if path.suffix == _SUFFIX}
+        oldest = time.time() - LEFT_BEHIND_S
+        for path in self._folder.iterdir() if self._folder.is_dir() else ():
+            with contextlib.suppress(OSError):  # it is gone already, or not ours to remove
+                if path not in whole and path.stat().st_mtime < oldest:
+                    path.unlink()
 
     def close(self) -> None:
         self._wait()
@@ -121,6 +147,7 @@ class PinStore:
             line = json.dumps({**header, "sha256": hashlib.sha256(state).hexdigest()}).encode()
             with atomic_path(path) as temporary, temporary.open("wb") as out:
                 out.write(line + b"\n")
+                out.flush()  # whatever happens now, the file tells whose it is
                 out.write(state)
         except (KitError, OSError) as problem:
             self._names.discard(path.stem)
@@ -141,9 +168,12 @@ class PinStore:
         self._wait()
         header = _read_header(path)
         if header is None:
+            self._names.discard(path.stem)
             return None
         state = np.memmap(path, dtype=np.uint8, mode="r", offset=header["offset"])
         if hashlib.sha256(state.data).hexdigest() == header["sha256"]:
+            with contextlib.suppress(OSError):
+                os.utime(path)
             return state
         print(f"a document's prefix on disk was damaged and is dropped: {path}", file=sys.stderr)
         path.unlink(missing_ok=True)

@@ -162,7 +162,12 @@ class PrefixCache:
         """Fill the target from a running slot or a saved prefix; False if there is nothing."""
         saved = self._save(source) if isinstance(source, Slot) else source
         state = saved.read() if saved is not None else None
-        if saved is None or state is None or not self._cache.load(target.index, state):
+        if saved is None:
+            return False
+        if state is None:  # its file is gone or damaged
+            self.saved.remove(saved)
+            return False
+        if not self._cache.load(target.index, state):
             return False
         saved.last_used = self._clock
         self.counts.restored += 1
@@ -186,20 +191,17 @@ class PrefixCache:
         self._cache.keep(slot.index, 0)
         slot.tokens, slot.sharing = [], Sharing()
 
-    def forget(self, namespace: str) -> list[Saved]:
-        """Nothing of a namespace is left in free slots or saved; returns the pinned ones."""
-
-        def names(sharing: Sharing) -> bool:
-            return namespace in (sharing.namespace, sharing.shared_namespace)
-
+    def forget(self, namespace: str) -> None:
+        """Nothing of a namespace is left in free slots or saved, and what runs in it leaves
+        nothing behind, on disk neither."""
         for slot in self.slots:
-            if names(slot.sharing) and slot.sequence is None:
+            if not slot.sharing.names(namespace):
+                continue
+            if slot.sequence is None:
                 self.empty(slot)
-            elif names(slot.sharing):
-                slot.sharing = Sharing()
-        gone = [saved for saved in self.saved if names(saved.sharing)]
-        self.saved = [saved for saved in self.saved if not names(saved.sharing)]
-        return [saved for saved in gone if saved.is_pinned]
+            else:
+                slot.sharing = slot.sequence.sharing = Sharing()
+        self.saved = [saved for saved in self.saved if not saved.sharing.names(namespace)]
 
     def _put_away(self, slot: Slot) -> None:
         """Save what a slot holds, unless it is too little or saved already."""

@@ -36,7 +36,7 @@ MAX_SAMPLE_S = 60.0
 def no_longer_than(seconds: float) -> Iterator[None]:
     """What takes longer ends the process, after its stack went to stderr: native code that loops
     cannot be stopped otherwise, and whoever started the process starts another."""
-    faulthandler.dump_traceback_later(seconds, exit=True)
+    faulthandler.dump_traceback_later(seconds, exit=True, file=2)  # stderr itself
     try:
         yield
     finally:
@@ -138,12 +138,13 @@ class Runner:
             self._news()
 
     def forget(self, namespace: str) -> None:
-        """What was computed in a namespace is gone before the next step, on disk too."""
+        """What was computed in a namespace is gone before the next step, on disk too, and what
+        runs or waits in it leaves nothing there."""
 
         def errand() -> None:
-            pinned = self._scheduler.prefixes.forget(namespace)
+            self._scheduler.forget(namespace)
             if self._pins is not None:
-                self._pins.remove(pinned)
+                self._pins.forget(namespace)
 
         with self._wake:
             self._errands.append(errand)

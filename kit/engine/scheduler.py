@@ -15,7 +15,7 @@ from kit.engine.fairness import FairQueue
 from kit.engine.logprobs import Sampled
 from kit.engine.pace import Pace
 from kit.engine.prefix import PrefixCache
-from kit.engine.sequence import Sequence, Vocabulary
+from kit.engine.sequence import Sequence, Sharing, Vocabulary
 from kit.errors import EngineTimeout, KitError
 
 
@@ -96,6 +96,13 @@ class Scheduler:
         self._num_arrivals += 1
         sequence.arrival = self._num_arrivals
         self.waiting.push(sequence)
+
+    def forget(self, namespace: str) -> None:
+        """Nothing of a namespace is kept, nor will be of what runs or waits in it now."""
+        self.prefixes.forget(namespace)
+        for sequence in self.waiting.everyone():
+            if sequence.sharing.names(namespace):
+                sequence.sharing = Sharing()
 
     # -- planning -----------------------------------------------------------------------------
 

@@ -71,6 +71,10 @@ class Sharing:
         """Whether nobody may ever reuse anything."""
         return self.namespace is None and (self.shared_namespace is None or not self.num_shared)
 
+    def names(self, namespace: str) -> bool:
+        """Whether anybody may reuse anything by that name."""
+        return namespace in (self.namespace, self.shared_namespace)
+
     def limit(self, other: Sharing) -> int:
         """Tokens that two sequences may have in common at most."""
         if self.namespace is not None and self.namespace == other.namespace:

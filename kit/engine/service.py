@@ -259,6 +259,10 @@ class Service:
         self.runner.submit(generation.sequence)
         return generation
 
+    def pinned(self) -> list[str]:
+        """The namespaces that have anything on disk."""
+        return self._pins.namespaces() if self._pins is not None else []
+
     def close(self) -> None:
         self.runner.stop()
         if self._pins is not None:

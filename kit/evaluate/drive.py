@@ -19,7 +19,7 @@ import httpx
 from kit.evaluate.client import Reply, ask, open_client
 from kit.evaluate.loads import SYSTEM, Load, Script
 
-MAX_LOAD_S = 1800.0
+MAX_LOAD_S = 600.0
 
 Extra = Callable[[Script], Mapping[str, Any]]
 

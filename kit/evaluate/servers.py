@@ -154,7 +154,7 @@ def running(spec: ServerSpec, *, threads: int, folder: Path) -> Iterator[Server]
             stdout=out,
             stderr=subprocess.STDOUT,
             env=quiet_environment(os.environ),
-            start_new_session=True,
+            process_group=0,  # no session: priorities count only within one, as under kit up
         )
     server = Server(process, port, log)
     try:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
-import signal
 import struct
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
-_CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
+from kit.isolate import leave_network
+
+_PR_SET_NO_NEW_PRIVS = 38
 # Landlock (Linux 5.13): the same numbers on every architecture.
 _SYS_CREATE_RULESET, _SYS_ADD_RULE, _SYS_RESTRICT_SELF = 444, 445, 446
 _FS_EXECUTE, _FS_WRITE_FILE, _FS_READ_FILE, _FS_READ_DIR = 1, 2, 4, 8
@@ -26,13 +26,6 @@ _RULE_PATH_BENEATH = 1
 _O_PATH = 0o10000000
 
 _libc = ctypes.CDLL(None, use_errno=True)
-
-
-def die_with_parent(parent_pid: int) -> None:
-    """From now on this process is killed when its parent dies."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent_pid:  # it died before the line above
-        os._exit(1)
 
 
 def limit_resources(*, memory_bytes: int, cpu_s: int, file_bytes: int) -> None:
@@ -57,7 +50,7 @@ def confine(*, readable: Sequence[Path], writable: Sequence[Path]) -> tuple[str,
     done = []
     if _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0:
         done.append("no_new_privs")
-    if _libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) == 0 or _libc.unshare(_CLONE_NEWNET) == 0:
+    if leave_network():
         done.append("no_network")
     if _landlock(readable, writable):
         done.append("files")

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from kit.errors import DocumentRefused, NotFound
+
 State = Literal["queued", "parsing", "embedding", "indexed", "no_text", "refused"]
 SectionKind = Literal["page", "heading", "sheet", "slide", "message"]
 
@@ -74,6 +76,17 @@ class DocumentRecord:
 
 
 @dataclass(frozen=True)
+class WholeDocument:
+    """A document that has been read: all its passages, in the order of its text."""
+
+    record: DocumentRecord
+    hits: tuple[Hit, ...]
+    """Ranks from 1 in that order; no scores."""
+    prefix: str
+    """Names what a language model keeps of exactly these passages (kit.library.prefixes)."""
+
+
+@dataclass(frozen=True)
 class Hit:
     """A chunk that was found, with what is needed to show it."""
 
@@ -96,3 +109,13 @@ class Hit:
     """BM25 (higher is better), if the lexical half found it."""
     is_shared: bool = field(default=False)
     """Whether everyone who may sign in may read it."""
+
+
+def require_read(record: DocumentRecord) -> None:
+    """Raises: NotFound while it waits to be read; DocumentRefused if there is no text in it."""
+    if record.state in ("no_text", "refused"):
+        raise DocumentRefused(f"{record.name} has no text: {record.error}", hint=record.hint)
+    if record.state != "indexed":
+        raise NotFound(
+            f"{record.name} is still being read", hint="ask again when it is ready: kit docs list"
+        )

@@ -23,6 +23,18 @@ WHERE chunk_terms MATCH :match
 ORDER BY score DESC, chunk_terms.rowid
 LIMIT :limit
 """
+# The range lets FTS5 skip the other documents; a document's chunks have neighbouring ids. With the
+# plus sign the set is looked up per match, not matched anew per chunk.
+_SCORE = """
+SELECT chunk_terms.rowid, -bm25(chunk_terms) AS score
+FROM chunk_terms
+JOIN chunks ON chunks.id = chunk_terms.rowid
+JOIN documents ON documents.id = chunks.document_id
+WHERE chunk_terms MATCH :match AND chunk_terms.rowid BETWEEN :first AND :last
+  AND +chunk_terms.rowid IN (SELECT value FROM json_each(:chunks))
+  AND documents.collection_id IN (SELECT value FROM json_each(:collections))
+ORDER BY score DESC, chunk_terms.rowid
+"""
 
 
 def search_lexical(
@@ -34,3 +46,17 @@ def search_lexical(
         return []
     bindings = {"match": match, "collections": json.dumps(list(collection_ids)), "limit": limit}
     return [(int(row[0]), float(row[1])) for row in database.rows(_SEARCH, bindings)]
+
+
+def score_lexical(
+    database: Database, query: str, chunk_ids: Sequence[int], collection_ids: Sequence[int]
+) -> list[tuple[int, float]]:
+    """(chunk id, BM25), best first, of those of the given chunks that match and lie in the given
+    collections now."""
+    match = match_expression(query)
+    if not match or not chunk_ids or not collection_ids:
+        return []
+    bindings: dict[str, str | int] = {"match": match, "chunks": json.dumps(list(chunk_ids))}
+    bindings |= {"first": min(chunk_ids), "last": max(chunk_ids)}
+    bindings["collections"] = json.dumps(list(collection_ids))
+    return [(int(row[0]), float(row[1])) for row in database.rows(_SCORE, bindings)]

@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import DocumentRefused
+from kit.isolate import die_with_parent
 from kit.library import cage
 
 
 def main() -> None:
     """Confine, do the job, write the result."""
     job = json.loads(sys.stdin.buffer.readline())
-    cage.die_with_parent(job["parent_pid"])
+    die_with_parent(job["parent_pid"])
     result_stream = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints does not mix with the result
     cage.limit_resources(

@@ -19,7 +19,15 @@ from typing import IO, Any
 from kit.database import Database
 from kit.errors import AccessError, DocumentRefused, NotFound, UsageError
 from kit.files import copy_hashing, fsync_folder, require_space, safe_join
-from kit.library.documents import DocumentRecord, Hit, ParsedDocument, Section
+from kit.library.documents import (
+    DocumentRecord,
+    Hit,
+    ParsedDocument,
+    Section,
+    WholeDocument,
+    require_read,
+)
+from kit.library.prefixes import prefix_name
 
 MAX_NAME_CHARS = 400
 DEFAULT_COLLECTION = "library"
@@ -34,6 +42,11 @@ d.id, d.name, c.name, c.owner_id, d.sha256, d.size_bytes, d.state, d.error, d.hi
 d.num_pages, d.num_chunks, d.title, d.created_at
 """
 _VISIBLE = "c.owner_id IS NULL OR c.owner_id = :reader"
+_HITS = f"""
+SELECT k.id, d.id, d.name, k.page, k.place, k.start, k.end, k.text, k.num_tokens,
+ c.owner_id IS NULL
+FROM chunks k JOIN documents d ON d.id = k.document_id JOIN collections c ON c.id = d.collection_id
+WHERE ({_VISIBLE}) AND """  # noqa: S608 - constant text
 
 
 class Library:
@@ -186,18 +199,26 @@ class Library:
         out, as if it were not there.
         """
         rows = self.database.rows(
-            "SELECT k.id, d.id, d.name, k.page, k.place, k.start, k.end, k.text, k.num_tokens,"  # noqa: S608
-            " c.owner_id IS NULL FROM chunks k JOIN documents d ON d.id = k.document_id"
-            " JOIN collections c ON c.id = d.collection_id"
-            f" WHERE k.id IN (SELECT value FROM json_each(:ids)) AND ({_VISIBLE})",
+            _HITS + "k.id IN (SELECT value FROM json_each(:ids))",  # noqa: S608 - constant text
             {"ids": json.dumps([chunk_id for chunk_id, _ in scores]), "reader": reader},
         )
         found = {row[0]: row for row in rows}
         visible = [(found[chunk_id], score) for chunk_id, score in scores if chunk_id in found]
-        return [
-            replace(Hit(rank, score, *row[:-1]), is_shared=bool(row[-1]))
-            for rank, (row, score) in enumerate(visible, start=1)
-        ]
+        return [_hit(rank, row, score) for rank, (row, score) in enumerate(visible, start=1)]
+
+    def whole(self, document_id: str, reader: str) -> WholeDocument:
+        """A document as all its passages. Raises: NotFound, also while it is not read;
+        DocumentRefused if there is no text in it.
+        """
+        record = self.get(document_id, reader)
+        require_read(record)
+        rows = self.database.rows(
+            _HITS + "d.id = :id ORDER BY k.ordinal", {"id": record.id, "reader": reader}
+        )
+        if not rows:  # removed, or read again, at this moment
+            raise NotFound(f"there is no document {document_id}", hint="see them: kit docs list")
+        hits = tuple(_hit(rank, row, 0.0) for rank, row in enumerate(rows, start=1))
+        return WholeDocument(record, hits, prefix_name(self.database, record.id, rows[0][0]))
 
     def counts(self, reader: str) -> dict[str, int]:
         """Number of documents by state, for this person."""
@@ -306,6 +327,11 @@ def _collection_id(connection: Any, name: str, owner_id: str | None) -> int:
         "SELECT id FROM collections WHERE name = ? AND owner_id IS ?", (name, owner_id)
     )
     return int(collection_id)
+
+
+def _hit(rank: int, row: Sequence[Any], score: float) -> Hit:
+    """A row of _HITS."""
+    return replace(Hit(rank, score, *row[:-1]), is_shared=bool(row[-1]))
 
 
 def _record(row: Sequence[Any]) -> DocumentRecord:

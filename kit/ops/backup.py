@@ -162,14 +162,9 @@ def _copy_all(
     done = 0
     for path in sorted(path for path in source.rglob("*") if path.is_file()):
         name = path.relative_to(source).as_posix()
+        on_progress(f"copying {name}", done, total)
         with path.open("rb") as stream:
-            digest, size = copy_hashing(
-                stream,
-                folder / name,
-                on_progress=lambda part, done=done, name=name: on_progress(
-                    f"copying {name}", done + part, total
-                ),
-            )
+            digest, size = copy_hashing(stream, folder / name)
         if name.startswith(f"{ORIGINALS}/") and path.name != digest:
             raise LibraryError(
                 f"the original {path.name[:12]}… is damaged: its digest is {digest[:12]}…",
@@ -245,6 +240,8 @@ def restore(
         check_backup(backup, on_progress=on_progress)
         require_space(home, backup.size_bytes)
         with explain_os_errors(home):
+            for left in (home / "tmp").glob("restore-*"):  # by a kill: nobody else is here
+                shutil.rmtree(left)
             arrived = home / "tmp" / f"restore-{uuid.uuid4().hex}"
             try:
                 _fetch(backup, arrived, home, on_progress)
@@ -283,7 +280,7 @@ def _make_ready(path: Path) -> None:
 
 def _swap(home: Path, arrived: Path) -> None:
     """The new database takes the old one's place at one moment; derived folders are built again."""
-    aside = home / f"replaced-{datetime.now(UTC):%Y-%m-%dT%H%M%S}Z"
+    aside = home / f"replaced-{datetime.now(UTC):%Y-%m-%dT%H%M%S.%f}Z"
     if (home / DATABASE).exists():
         make_private_folder(aside)
         _settle(home / DATABASE)

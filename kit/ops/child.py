@@ -7,7 +7,6 @@ supervisor, even one killed with SIGKILL; after a stop nothing of its process gr
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
@@ -17,13 +16,13 @@ from pathlib import Path
 from typing import IO
 
 from kit.files import explain_os_errors
+from kit.isolate import die_with_parent
 
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 30.0
 HEALTHY_S = 60.0  # a child that ran this long starts from the first wait again
 MAX_LOG_BYTES = 5 << 20
 NUM_OLD_LOGS = 2
-PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -159,17 +158,14 @@ def _prepare_child(parent: int, oom_score_adj: int) -> Callable[[], None]:
 
     SIGKILL, not SIGTERM: the next kit may start at once, and two owners of one index must not meet.
     """
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
     score = str(oom_score_adj).encode()
 
     def prepare() -> None:
-        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if oom_score_adj:
             with contextlib.suppress(OSError):  # a container may forbid it
                 handle = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
                 os.write(handle, score)
                 os.close(handle)
-        if os.getppid() != parent:  # it ended before the line above
-            os._exit(1)
+        die_with_parent(parent)
 
     return prepare

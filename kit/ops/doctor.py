@@ -19,20 +19,18 @@ from kit.errors import KitError, ModelError, NotFound, PortInUse
 from kit.files import DISK_FLOOR_BYTES, format_bytes, require_writable_folder
 from kit.instance import find_instance
 from kit.ops.ports import claim_port, is_loopback
-from kit.supply.catalog import STARTER_CHAT, STARTER_EMBEDDING, ModelCard, load_catalog, recommend
+from kit.ops.recommend import choose_model
+from kit.supply.catalog import STARTER_CHAT, STARTER_EMBEDDING
 from kit.supply.store import (
-    TypeSpeed,
     find_chat_file,
     find_damage,
     find_embedding_folder,
-    find_installed,
     list_installed,
     repair_hint,
 )
 
 State = Literal["ok", "warn", "fail"]
 LOW_DISK_BYTES = 5 << 30
-PATIENCE_S = 180.0  # a model that would take longer for a typical answer is not recommended
 
 
 @dataclass(frozen=True)
@@ -175,45 +173,18 @@ def _chat_model(config: Config) -> list[Finding]:
 
 def _better_model(config: Config) -> str:
     """What to do for real answers on this machine."""
-    from kit.engine.cpu.machine import available_memory
-
-    num_tokens = config.engine.ctx * config.engine.parallel
-    memory, cards = available_memory(), load_catalog()
-    speed = _starter_speed(config)
-    quick = {
-        name: card
-        for name, card in cards.items()
-        if speed is None or typical_answer_s(card, speed) <= PATIENCE_S
-    }
-    card = recommend(quick, memory, num_tokens)
-    if card is not None:
-        wait = f", about {typical_answer_s(card, speed):.0f} s for an answer" if speed else ""
+    choice = choose_model(config)
+    card = choice.card
+    if card is None:
         return (
-            f"too small for real answers; this machine can run {card.title}{wait}: download a GGUF "
-            f"file of it ({card.source}), then: kit model import FILE.gguf --name {card.name}"
+            f"too small for real answers, and this machine lacks the {choice.lacks} for a larger "
+            "one: let another server answer: KIT_ENGINE_URL=http://HOST:PORT/v1"
         )
-    lacks = "memory" if recommend(cards, memory, num_tokens) is None else "speed"
+    wait = f", about {choice.wait_s:.0f} s for an answer" if choice.wait_s else ""
     return (
-        f"too small for real answers, and this machine lacks the {lacks} for a larger one: let "
-        "another server answer: KIT_ENGINE_URL=http://HOST:PORT/v1"
+        f"too small for real answers; this machine can run {card.title}{wait}: download a GGUF "
+        f"file of it ({card.source}), then: kit model import FILE.gguf --name {card.name}"
     )
-
-
-def _starter_speed(config: Config) -> TypeSpeed | None:
-    """What the starter model measured here in the type it runs in; None before the first run."""
-    with contextlib.suppress(NotFound):
-        model = find_installed(config.home, STARTER_CHAT)
-        return next((s for s in model.measured if s.quant_type == model.quant_type), None)
-    return None
-
-
-def typical_answer_s(card: ModelCard, starter: TypeSpeed) -> float:
-    """Seconds for 1,000 tokens of prompt and 150 of answer, scaled up from the starter model.
-
-    Both speeds fall in proportion to the parameters; that is a rule of thumb, not a measurement.
-    """
-    factor = (card.parameters or 0) / (load_catalog()[STARTER_CHAT].parameters or 1)
-    return factor * (1000 / starter.prefill_tok_per_s + 150 / starter.decode_tok_per_s)
 
 
 def _embedding_model(config: Config) -> list[Finding]:

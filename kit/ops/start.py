@@ -28,7 +28,13 @@ from kit.instance import Instance, announce, own_home, withdraw
 from kit.ops.child import ChildSpec
 from kit.ops.engine_command import engine_flags
 from kit.ops.ports import claim_port, is_loopback, trust_only, url_of
-from kit.ops.starter import add_samples, fetch_starters, needed_models, prepare_chat_model
+from kit.ops.starter import (
+    add_samples,
+    fetch_starters,
+    needed_models,
+    prepare_chat_model,
+    write_passports,
+)
 from kit.ops.supervise import Supervisor, stop_on_signals
 from kit.silence import quiet_environment
 from kit.supply.catalog import STARTER_CHAT, STARTER_EMBEDDING
@@ -90,6 +96,8 @@ def run_kit(
             voice.done()
         if STARTER_CHAT in needed_models(config) and is_first_run_allowed:
             prepare_chat_model(home, say=voice.say)
+        if is_first_run_allowed:
+            write_passports(config)
         if with_samples:
             add_samples(home, database, say=voice.say)
         database.close()

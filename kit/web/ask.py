@@ -19,7 +19,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from kit.answer.answer import answer_question
-from kit.answer.conversations import Message
+from kit.answer.conversations import NEW_TITLE, Message
 from kit.answer.events import (
     Draft,
     Event,
@@ -30,7 +30,9 @@ from kit.answer.events import (
     Waiting,
     answer_to_json,
 )
+from kit.answer.sources import Scope
 from kit.errors import EngineUnavailable, KitError
+from kit.library.documents import require_read
 from kit.web.replies import InternalError, Kit, Person, Text, in_thread
 
 router = APIRouter(prefix="/api/v1")
@@ -61,14 +63,19 @@ class Question(_Body):
     question: Text = Field(min_length=1, max_length=MAX_QUESTION_CHARS)
     conversation_id: Text | None = None
     collection: Text | None = None
+    document_id: Text | None = None
 
 
-class Title(_Body):
-    title: Text = Field(max_length=500)
+class Changes(_Body):
+    """What is to change of a conversation; a `document_id` of null asks all documents again."""
+
+    title: Text | None = Field(default=None, max_length=500)
+    document_id: Text | None = None
 
 
 class NewConversation(_Body):
     title: Text | None = Field(default=None, max_length=500)
+    document_id: Text | None = None
 
 
 class Feedback(_Body):
@@ -77,9 +84,16 @@ class Feedback(_Body):
 
 @router.post("/ask")
 async def ask(services: Kit, person: Person, body: Question) -> StreamingResponse:
-    """The answer as it is made. With a conversation it is kept there; without one, nowhere."""
-    if body.collection is not None:  # so that a wrong name is a 404, not an event
+    """The answer as it is made. With a conversation it is kept there; without one, nowhere.
+
+    With a document that one alone is asked, and by its conversation from then on.
+    """
+    # What is wrong with the request is its status, not an event.
+    Scope(person.id, body.collection, body.document_id)
+    if body.collection is not None:
         await in_thread(services.library.visible_collection_ids, person.id, body.collection)
+    if body.document_id is not None:
+        require_read(await in_thread(services.library.get, body.document_id, person.id))
     if body.conversation_id is None:
         events = answer_question(
             body.question,
@@ -89,6 +103,7 @@ async def ask(services: Kit, person: Person, body: Question) -> StreamingRespons
             engine=services.engine,
             settings=services.config.answer,
             collection=body.collection,
+            document_id=body.document_id,
         )
     else:
         await in_thread(services.conversations.messages, body.conversation_id, person.id)
@@ -97,6 +112,7 @@ async def ask(services: Kit, person: Person, body: Question) -> StreamingRespons
             owner_id=person.id,
             conversation_id=body.conversation_id,
             collection=body.collection,
+            document_id=body.document_id,
         )
     headers = {"X-Accel-Buffering": "no"}  # nginx would hold the stream back
     stream = event_stream(events, is_stopping=lambda: services.is_stopping)
@@ -174,10 +190,15 @@ async def list_conversations(
 async def create_conversation(
     services: Kit, person: Person, body: NewConversation | None = None
 ) -> dict[str, Any]:
-    """A new conversation."""
-    title = body.title if body and body.title else None
+    """A new conversation; with a document, about that one."""
+    asked = body or NewConversation()
+    if asked.document_id is not None:
+        await in_thread(services.library.get, asked.document_id, person.id)
     made = await in_thread(
-        services.conversations.create, person.id, *([title] if title is not None else [])
+        services.conversations.create,
+        person.id,
+        asked.title or NEW_TITLE,
+        document_id=asked.document_id,
     )
     return {"conversation": asdict(made)}
 
@@ -194,13 +215,19 @@ async def show_conversation(services: Kit, person: Person, conversation_id: str)
 
 
 @router.patch("/conversations/{conversation_id}")
-async def rename_conversation(
-    services: Kit, person: Person, conversation_id: str, body: Title
+async def change_conversation(
+    services: Kit, person: Person, conversation_id: str, body: Changes
 ) -> dict[str, Any]:
-    """The conversation has this title."""
-    await in_thread(services.conversations.rename, conversation_id, body.title, person.id)
-    renamed = await in_thread(services.conversations.get, conversation_id, person.id)
-    return {"conversation": asdict(renamed)}
+    """The conversation has this title, or asks this document; what is not named stays."""
+    conversations = services.conversations
+    if body.document_id is not None:
+        await in_thread(services.library.get, body.document_id, person.id)
+    if "title" in body.model_fields_set:
+        await in_thread(conversations.rename, conversation_id, body.title or "", person.id)
+    if "document_id" in body.model_fields_set:
+        await in_thread(conversations.set_document, conversation_id, person.id, body.document_id)
+    changed = await in_thread(conversations.get, conversation_id, person.id)
+    return {"conversation": asdict(changed)}
 
 
 @router.delete("/conversations/{conversation_id}")

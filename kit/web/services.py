@@ -53,6 +53,8 @@ class Services:
     metrics: Metrics = field(default_factory=Metrics)
     is_stopping: bool = False
     """Set when the process is told to stop, so that streams end in words."""
+    background: Callable[[], Awaitable[None]] = field(default=lambda: _nothing())
+    """What runs beside the requests until the process stops."""
     close: Callable[[], Awaitable[None]] = field(default=lambda: _nothing())
 
 
@@ -64,6 +66,7 @@ def build_services(config: Config, instance: Instance | None) -> Services:
     from kit.engine.client import EngineClient
     from kit.library.embed import WorkerEmbedder
     from kit.library.store import Library
+    from kit.web.forgetting import keep_forgetting
 
     database = Database(config.home / "kit.db")
     library = Library(config.home, database)
@@ -106,6 +109,7 @@ def build_services(config: Config, instance: Instance | None) -> Services:
         engine_healthy=EngineWatch(engine.healthy),
         wake_worker=watch.wake_worker,
         token=instance.token if instance else "",
+        background=partial(keep_forgetting, engine, database),
         close=close,
     )
 

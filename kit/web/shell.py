@@ -5,6 +5,7 @@ Knows how they are put together; decides nothing. Gradio is mounted at "/" behin
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -103,7 +104,10 @@ def _user_id(request: Request) -> str | None:
 def _closing(services: Services) -> Callable[[FastAPI], Any]:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        background = asyncio.ensure_future(services.background())
         yield
+        background.cancel()
+        await asyncio.wait([background])
         await services.close()
 
     return lifespan

@@ -149,12 +149,14 @@ def _top(record: DocumentRecord, view: View) -> str:
 
 def _actions(record: DocumentRecord, view: View) -> str:
     url = f"/api/v1/documents/{escape(record.id)}/original"
+    asked = f'<a class="button" href="/#document={escape(record.id)}">Ask this document</a>'
+    asked = asked if record.state == "indexed" else ""
     download = f'<a class="button" href="{url}?download=1" download>Download</a>'
     if not is_pdf(record):
-        return f'<a class="button main" href="{url}" download>Download the original</a>'
+        return f'{asked}<a class="button main" href="{url}" download>Download the original</a>'
     at = f"#page={view.page}" if view.page else ""
     opened = f'<a class="button main" href="{url}{at}" target="_blank" rel="noopener">'
-    return f"{opened}Open the original</a>{download}"
+    return f"{asked}{opened}Open the original</a>{download}"
 
 
 def _text_card(record: DocumentRecord, parsed: ParsedDocument, view: View) -> str:

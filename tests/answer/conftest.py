@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from kit.answer.events import Event
-from kit.answer.retrieve import SearchResult
+from kit.answer.retrieve import DocumentSearch, SearchResult
 from kit.answer.words import content_stems
+from kit.errors import NotFound
 from kit.library.documents import Hit
 from kit.testing import FakeEmbedder
 
@@ -52,6 +53,9 @@ class OfficeSearcher:
         )
         hits = (replace(hit, rank=rank) for rank, hit in enumerate(ranked[:top_k], start=1))
         return SearchResult(tuple(hits), self._notices)
+
+    async def search_document(self, query: str, *, reader: str, document_id: str) -> DocumentSearch:
+        raise NotFound(f"there is no document {document_id}")
 
 
 @pytest.fixture

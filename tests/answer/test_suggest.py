@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from kit.answer.suggest import MAX_DOCUMENTS, MAX_TOTAL_CHARS, suggested_questions, turn
+from kit.answer.suggest import (
+    MAX_DOCUMENTS,
+    MAX_TOTAL_CHARS,
+    document_questions,
+    suggested_questions,
+    turn,
+)
 from kit.library.documents import DocumentRecord, ParsedDocument, Section
 
 
@@ -114,3 +120,20 @@ def test_looking_for_suggestions_ends() -> None:
     long = MixedLibrary(*many, first=1000, text="x" * (MAX_TOTAL_CHARS // 2 + 1))
     assert suggested_questions(long, "local") == []
     assert long.num_read == 2
+
+
+def test_one_document_offers_several_questions() -> None:
+    """Its own questions first, then what it states, then its longest part; each once."""
+    text = "The entry fee is R5. The panel meets on Friday. The entry fee is R5."
+    sections = (
+        Section("heading", "Rules > Who may apply for a berth?", 0, 10),
+        Section("heading", "Rules > Boats and moorings", 0, 300),
+    )
+    found = document_questions(record(1), ParsedDocument(text, sections))
+    assert found == [
+        "Who may apply for a berth?",
+        "What is the entry fee?",
+        "When does the panel meet?",
+        "What does “Travel policy” say about boats and moorings?",
+    ]
+    assert document_questions(record(1), ParsedDocument(text, sections), limit=2) == found[:2]

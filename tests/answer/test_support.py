@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from kit.answer.passages import cut_passages
 from kit.answer.support import SupportCheck
 from kit.library.documents import Hit
+from kit.testing import FakeEmbedder
 
 
 def test_the_labelled_statements_are_judged_right(office) -> None:
@@ -89,3 +90,19 @@ def test_the_price_of_one_thing_does_not_support_that_of_another(make_hit) -> No
 def test_nothing_supports_without_passages() -> None:
     """Without passages every sentence is unsupported."""
     assert SupportCheck([], None, None)("Anything at all.").support == "unsupported"
+
+
+def test_a_unit_without_a_vector_gets_one_when_a_sentence_may_rest_on_it(make_hit) -> None:
+    """Of a whole document few sentences are embedded for the question; what the model says of
+    another is judged as if all were."""
+    fillers = [f"Locker {n} stands in corridor {n + 7} beside the stairs." for n in range(40)]
+    text = " ".join([*fillers, "The boat ramp opens at seven in the morning.", *fillers[:1]])
+    units, embedder = cut_passages([make_hit(text)]), FakeEmbedder()
+    every = embedder.embed_passages([unit.with_context for unit in units])
+    few = every.copy()
+    few[30:] = 0
+    said = "The boat ramp opens early at seven in the morning."
+    expected = SupportCheck(units, every, embedder)(said)
+    assert expected.support == "supported"
+    assert SupportCheck(units, few, embedder)(said) == expected
+    assert not few[30:].any()  # the caller's own are left as they were

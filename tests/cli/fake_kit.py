@@ -38,6 +38,7 @@ class FakeKit:
         self.data: dict[str, bytes] = {}
         self.events: list[Event | BaseException] = [Finished(an_answer())]
         self.asked: list[tuple[str, str | None, str | None]] = []
+        self.asked_of: list[str | None] = []
         self.num_closed = 0
         self.read_error: Exception | None = None
 
@@ -109,9 +110,15 @@ class FakeKit:
         return "c1"
 
     def ask(
-        self, question: str, *, collection: str | None, conversation_id: str | None = None
+        self,
+        question: str,
+        *,
+        collection: str | None,
+        conversation_id: str | None = None,
+        document_id: str | None = None,
     ) -> Iterator[Event]:
         self.asked.append((question, collection, conversation_id))
+        self.asked_of.append(document_id)
         try:
             for event in self.events:
                 if isinstance(event, BaseException):

@@ -125,3 +125,28 @@ def test_nothing_from_documents_or_model_steers_the_terminal() -> None:
     """Escape sequences, bells and direction overrides of a text never reach the terminal."""
     hostile = "a\x1b]0;title\x07b\x1b[2Jc\u202ed\x9be\rf\ng\th"
     assert plain(hostile) == "a]0;titleb[2Jcdef\ng\th"
+
+
+def test_one_document_is_asked_by_name_or_id(run_kit: RunKit, kit: FakeKit) -> None:
+    """`--document` finds it, every question of a chat is of it, and a wrong name is an error."""
+    record = kit.add(io.BytesIO(b"text"), "travel policy.pdf", "office")
+    for wanted in ("travel policy.pdf", record.id):
+        assert run_kit("ask", "How much a day?", "--document", wanted).code == 0
+    assert kit.asked_of == [record.id] * 2
+    result = run_kit("ask", "How much?", "--document", "absent.pdf")
+    assert (result.code, result.out) == (22, "")
+    assert "no document 'absent.pdf'" in result.err
+    result = run_kit("ask", "How much?", "--document", record.id, "--collection", "office")
+    assert result.code == 2
+    assert "exclude each other" in result.err
+    assert len(kit.asked_of) == 2
+
+
+def test_a_chat_about_one_document(
+    run_kit: RunKit, kit: FakeKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every question of the conversation is of the document that was named."""
+    record = kit.add(io.BytesIO(b"text"), "policy.pdf", "office")
+    monkeypatch.setattr("sys.stdin", io.StringIO("First?\nSecond?\n"))
+    assert run_kit("chat", "--document", "policy.pdf").code == 0
+    assert kit.asked_of == [record.id] * 2

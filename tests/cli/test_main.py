@@ -38,6 +38,7 @@ def processor_s(*command: str) -> float:
     return user_s + after.children_system - before.children_system
 
 
+@pytest.mark.e2e  # it starts ten processes
 def test_help_is_quick() -> None:
     """`kit --help` costs little more than the library that draws it, which every command needs.
 

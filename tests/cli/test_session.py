@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import io
+import json
 import threading
 import time
 import warnings
@@ -250,6 +251,47 @@ def test_an_answer_cites_the_passage(kit: Kit) -> None:
     assert answer.timings.total_s > 0
 
 
+def test_one_document_is_asked(kit: Kit, engine: FakeEngine) -> None:
+    """Only its passages are answered from, all of them are given, and it is pinned."""
+    add(kit, b"# Travel\n\nStaff receive R 999 a day for meals.\n", "other.md")
+    record = add(kit)
+    answer = answer_of(kit, "How much do staff receive a day for meals?", document_id=record.id)
+    assert {citation.document_id for citation in answer.citations} == {record.id}
+    assert "R 650" in answer.text
+    assert engine.seen[0][1].content.count("</passage") == record.num_chunks
+    assert engine.reused[0] is not None
+    assert engine.reused[0].is_pinned
+    answer = answer_of(kit, "When does the ethics committee meet?", document_id=record.id)
+    assert answer.text.startswith("Not in this document.")
+
+
+def test_a_conversation_keeps_asking_its_document(kit: Kit, engine: FakeEngine) -> None:
+    """What was named with the first question holds for the next."""
+    record = add(kit)
+    conversation_id = kit.new_conversation()
+    options = {"conversation_id": conversation_id}
+    answer_of(kit, "How much do staff receive a day?", document_id=record.id, **options)
+    answer_of(kit, "Which form for every trip?", **options)
+    first, second = engine.reused
+    assert first is not None
+    assert second is not None
+    assert first.is_pinned
+    assert first.shared_namespace == second.shared_namespace
+
+
+def test_a_document_that_cannot_be_asked_is_an_error(kit: Kit, engine: FakeEngine) -> None:
+    """Absent, without text, or named beside a collection: the same error from both kits."""
+    with pytest.raises(NotFound):
+        list(kit.ask("x?", collection=None, document_id="absent"))
+    empty = add(kit, b"  ", "empty.txt")
+    with pytest.raises(DocumentRefused, match="has no text"):
+        list(kit.ask("x?", collection=None, document_id=empty.id))
+    record = add(kit)
+    with pytest.raises(UsageError):
+        list(kit.ask("x?", collection="office", document_id=record.id))
+    assert engine.seen == []
+
+
 def test_a_question_without_an_answer_gets_none(kit: Kit) -> None:
     """What the documents do not answer is not answered."""
     add(kit)
@@ -414,3 +456,21 @@ def test_without_an_embedding_model_search_goes_by_words(home: Path, engine: Fak
     without = LocalKit(config, lambda _: None)
     with closing(without), pytest.raises(EngineUnavailable, match="smollm2-135m"):
         list(without.ask("How much a day for meals?", collection=None))
+
+
+def test_removing_a_document_takes_its_pinned_prefix_from_disk(
+    home: Path, engine: FakeEngine
+) -> None:
+    """Without an engine to tell, the file goes at once; those of other documents stay."""
+    local = LocalKit(Config(home=home), lambda _: None, embedder=FakeEmbedder(), engine=engine)
+    with closing(local):
+        kept, removed = add(local), add(local, MINUTES, "minutes.md")
+        names = [local._library.whole(record.id, "local").prefix for record in (kept, removed)]
+        (home / "prefixes").mkdir()
+        for n, name in enumerate([*names, "readers"]):
+            header = {"model": "m", "namespace": name, "sha256": "", "tokens": [1, 2]}
+            path = home / "prefixes" / f"{n}.prefix"
+            path.write_bytes(json.dumps(header).encode() + b"\nstate")
+        local.remove(removed.id)
+    left = [path.name for path in sorted((home / "prefixes").iterdir())]
+    assert left == ["0.prefix", "2.prefix"]

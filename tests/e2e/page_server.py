@@ -57,11 +57,12 @@ def scripted(home: Path) -> Any:
     """Stands in for `answer_question`."""
 
     async def answer(
-        question: str, *, reader: str, searcher: Searcher, collection: str | None = None, **_: Any
-    ) -> AsyncIterator[Event]:
+        question: str, *, reader: str, searcher: Searcher, collection: str | None = None,
+        document_id: str | None = None, **_: Any
+    ) -> AsyncIterator[Event]:  # fmt: skip
         is_whole = False
         try:
-            async for event in _events(question, reader, searcher, collection):
+            async for event in _events(question, reader, searcher, collection, document_id):
                 yield event
             is_whole = True
         finally:
@@ -73,10 +74,19 @@ def scripted(home: Path) -> Any:
 
 
 async def _events(
-    question: str, reader: str, searcher: Searcher, collection: str | None
+    question: str,
+    reader: str,
+    searcher: Searcher,
+    collection: str | None,
+    document_id: str | None,
 ) -> AsyncIterator[Event]:
-    found = await searcher.search(question, reader=reader, top_k=3, collection=collection)
-    passages = tuple(citation(hit, n=n) for n, hit in enumerate(found.hits, start=1))
+    if document_id is None:
+        found = await searcher.search(question, reader=reader, top_k=3, collection=collection)
+        hits = found.hits
+    else:
+        one = await searcher.search_document(question, reader=reader, document_id=document_id)
+        hits = one.hits
+    passages = tuple(citation(hit, n=n) for n, hit in enumerate(hits, start=1))
     yield Retrieved(passages)
     await asyncio.sleep(STEP_S)
     yield Waiting(1)

@@ -85,6 +85,7 @@ def test_a_kill_at_every_step_loses_nothing(tmp_path: Path, verb: str) -> None:
             assert after in (["new.txt", "old.txt"], ["old.txt"])
             restore(home, saved.folder, replace=True)
             assert names(home) == ["old.txt"]
+            assert not list((home / "tmp").glob("restore-*"))
         shutil.rmtree(home)
         if code == 0:
             break

@@ -101,6 +101,7 @@ def test_a_pinned_document_is_there_after_a_restart(chat_model: Path, tmp_path: 
         assert cached > 300
         assert again == said
         assert ask(second, "Question: When?", "dan", namespace="others")[1] == 0
+        assert second.http.get("/v1/cache/pinned").json() == {"namespaces": ["readers"]}
         forgotten = second.http.post("/v1/cache/forget", json={"namespace": "readers"})
         assert forgotten.json() == {"forgotten": True}
         assert ask(second, "Question: Who?", "eve", namespace="readers")[1] == 0

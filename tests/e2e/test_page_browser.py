@@ -332,6 +332,99 @@ def test_an_answer_is_copied_as_text(open_page: Any) -> None:
     assert "Everybody knows it" not in copied
 
 
+# One document ----------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("library")
+def test_one_document_is_asked_until_its_chip_is_taken_away(open_page: Any) -> None:
+    """From the list of documents into a chat about one; a reload keeps it; × asks all again."""
+    page = open_page()
+    chip, source = page.locator("#composer .asking"), page.locator("#thread .quotation .source")
+    expect(chip).to_be_hidden()
+    page.get_by_role("button", name="Documents", exact=True).click()
+    page.get_by_role("button", name="Ask this document: research-data-guideline.md").click()
+    expect(chip).to_contain_text("Asking research-data-guideline.md")
+    expect(page.locator("#scope")).to_be_hidden()
+    expect(page.locator(".welcome")).to_contain_text("Only research-data-guideline.md is asked")
+    expect(page.locator("#question")).to_be_focused()
+    page.reload()  # a chat that has not begun yet
+    expect(chip).to_contain_text("research-data-guideline.md", timeout=20_000)
+
+    ask_to_the_end(page, "What is the per diem?")
+    expect(source).to_have_text("research-data-guideline.md")
+    page.reload()
+    expect(chip).to_contain_text("research-data-guideline.md", timeout=20_000)
+    page.get_by_role("button", name="New chat").first.click()
+    expect(chip).to_be_hidden()
+    expect(page.locator("#scope")).to_be_visible()
+    page.locator("#conversations .chat").first.click()
+    expect(chip).to_be_visible()
+
+    chip.get_by_role("button", name="Ask all documents again").focus()
+    page.keyboard.press("Enter")
+    expect(chip).to_be_hidden()
+    expect(page.locator("#scope")).to_be_visible()
+    ask_to_the_end(page, "What is the per diem?")
+    expect(source.last).to_have_text("travel-policy-2025.pdf")
+    page.reload()
+    expect(page.locator("#thread .quotation")).to_have_count(2, timeout=20_000)
+    expect(chip).to_be_hidden()
+
+
+def test_a_document_that_was_removed_is_missed(open_page: Any, server: tuple[str, Path]) -> None:
+    """The chat about it says so instead of asking the others."""
+    address, _ = server
+    upload(address, "jetty.md", b"# Jetty\n\nThe jetty opens at nine in the per diem season.\n")
+    page = open_page()
+    page.get_by_role("button", name="Documents", exact=True).click()
+    row = page.locator("#table tr", has_text="jetty.md")
+    expect(row.locator(".pill")).to_have_text("Ready", timeout=60_000)
+    row.get_by_role("button", name="Ask this document").click()
+    ask_to_the_end(page, "What is the per diem?")
+    page.get_by_role("button", name="Documents", exact=True).click()
+    row.get_by_role("button", name="Remove").click()
+    page.locator("#dialog").get_by_role("button", name="Remove").click()
+    expect(row).to_have_count(0)
+    page.locator("#conversations .chat").first.click()
+    expect(page.locator("#composer .asking")).to_be_visible()
+    expect(page.locator("#composer .asking")).to_contain_text("not here any more")
+    ask(page, "And now?")
+    expect(page.locator("#toast .failure")).to_contain_text("There is no document")
+    expect(page.locator("#question")).to_have_value("And now?")
+
+
+@pytest.mark.usefixtures("library")
+def test_the_passage_viewer_leads_to_its_document(open_page: Any, server: tuple[str, Path]) -> None:
+    """From a passage into a chat about the document that it is in."""
+    page = open_page()
+    ask_to_the_end(page, "What is the per diem?")
+    href = page.locator("#thread .quotation .source").get_attribute("href")
+    page.goto(server[0] + str(href))
+    page.get_by_role("link", name="Ask this document").click()
+    expect(page.locator("#composer .asking")).to_contain_text("travel-policy-2025.pdf")
+
+
+@pytest.mark.usefixtures("library")
+def test_on_a_phone_the_chip_stays_inside(open_page: Any) -> None:
+    """A long name is cut, and everything of the composer is on the screen, in both looks."""
+    for scheme in ("light", "dark"):
+        page = open_page(viewport=PHONE, has_touch=True, is_mobile=True, color_scheme=scheme)
+        page.get_by_role("button", name="Open the menu").click()
+        page.locator("nav [data-view=documents]").click()
+        page.get_by_role("button", name="Ask this document: research-data").click()
+        expect(page.locator("#composer .asking")).to_be_visible()
+        page.evaluate("document.querySelector('.asking bdi').textContent = 'long '.repeat(40)")
+        box, chip, send = (
+            page.locator(s).bounding_box()
+            for s in ("#composer", "#composer .asking", "#composer .send:visible")
+        )
+        assert box["x"] <= chip["x"]
+        assert chip["x"] + chip["width"] <= send["x"]
+        assert box["y"] <= chip["y"]
+        assert chip["y"] + chip["height"] <= box["y"] + box["height"]
+        assert page.evaluate(CONTRAST) == []
+
+
 # Documents and search --------------------------------------------------------------------------
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -69,3 +71,39 @@ def test_planted_leaks_are_caught(ready_models: Path, tmp_path: Path) -> None:
     assert "203.0.113.9" in seen
     assert f"htons({DNS_PORT})" in seen or "leak.invalid" in seen
     assert any("203.0.113.9" in url for url in told["browser"])
+
+
+ABORT = """
+import ctypes, os, resource, sys
+from pathlib import Path
+from kit.engine.cpu.variants import lib_folder
+from kit.engine.native import load_library
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+load_library(None)
+if sys.argv[1:] == ["unprotected"]:
+    del os.environ["GGML_NO_BACKTRACE"]
+ctypes.CDLL(str(lib_folder() / "libggml-base.so.0")).ggml_abort(b"planted.c", 1, b"planted")
+"""
+
+
+@pytest.mark.parametrize(("flags", "is_started"), [([], False), (["unprotected"], True)])
+def test_a_native_abort_starts_no_debugger(
+    tmp_path: Path, flags: list[str], is_started: bool
+) -> None:
+    """Whoever loads llama.cpp dies of an abort at once: no debugger that reads its memory or
+    fetches symbols. Without the switch one would be started."""
+    proof = tmp_path / "started"
+    for name in ("gdb", "lldb"):
+        (tmp_path / name).write_text(f"#!/bin/sh\n: > '{proof}'\n")
+        (tmp_path / name).chmod(0o755)
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("GGML_")}
+    child = subprocess.run(
+        [sys.executable, "-c", ABORT, *flags],
+        env=environ | {"PATH": f"{tmp_path}:{environ['PATH']}"},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert child.returncode == -signal.SIGABRT, child.stderr
+    assert b"planted" in child.stderr
+    assert proof.exists() == is_started

@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
@@ -213,6 +214,81 @@ def test_only_our_own_engine_hears_who_asks(is_ours: bool) -> None:
     shared = {"namespace": "everyone", "message": 1, "chars": 42}
     expected = {"user": "ana", "cache_namespace": "person ana", "shared_prefix": shared}
     assert own == (expected if is_ours else {})
+
+
+def test_a_pinned_beginning_is_said_to_be() -> None:
+    """The flag is sent where it is set, and only there."""
+    fields = replace(REUSE, is_pinned=True).fields()
+    assert fields["shared_prefix"]["pin"] is True
+    assert "pin" not in REUSE.fields()["shared_prefix"]
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_what_is_pinned_is_listed_and_forgotten(is_ours: bool) -> None:
+    """Our engine lists its namespaces and forgets by name; no other server is asked."""
+    owner = {"owned_by": "kit"} if is_ours else {}
+
+    async def use(client: EngineClient) -> list[str]:
+        names = await client.pinned()
+        for name in names:
+            await client.forget(name)
+        return names
+
+    replies = {
+        "/v1/models": reply(200, {"data": [{"id": "m", **owner}]}),
+        "/v1/cache/pinned": reply(200, {"namespaces": ["a b"]}),
+        "/v1/cache/forget": reply(200, {"forgotten": True}),
+    }
+    names, server = against(replies, use)
+    paths = [path for path, _, _ in server.bodies]
+    if is_ours:
+        assert names == ["a b"]
+        assert json.loads(server.bodies[-1][2]) == {"namespace": "a b"}
+        assert paths[1:] == ["/v1/cache/pinned", "/v1/cache/forget"]
+    else:
+        assert names == []
+        assert paths == ["/v1/models"]
+
+
+@pytest.mark.parametrize("path", ["/v1/cache/pinned", "/v1/cache/forget"])
+def test_what_cannot_be_forgotten_now_is_an_error(path: str) -> None:
+    """A refusal is raised, so that it is tried again."""
+
+    async def use(client: EngineClient) -> None:
+        for name in await client.pinned():
+            await client.forget(name)
+
+    replies = {
+        "/v1/models": reply(200, {"data": [{"id": "m", "owned_by": "kit"}]}),
+        "/v1/cache/pinned": reply(200, {"namespaces": ["a"]}),
+        "/v1/cache/forget": reply(200, {}),
+        path: reply(503, {"error": {"message": "the model is loading"}}),
+    }
+    with pytest.raises(EngineUnavailable, match="loading"):
+        against(replies, use)
+
+
+def test_a_server_that_is_loading_is_asked_again_what_it_is() -> None:
+    """What it says of itself then is not taken for all there is to know."""
+
+    async def use(client: EngineClient) -> int:
+        with pytest.raises(EngineUnavailable):
+            await client.context_tokens()
+        server.replies["/v1/models"] = reply(200, MODELS)
+        return await client.context_tokens()
+
+    server = Server({"/v1/models": reply(503, {})})
+
+    async def run() -> int:
+        listening = await asyncio.start_server(server, "127.0.0.1", 0)
+        port = listening.sockets[0].getsockname()[1]
+        client = EngineClient(f"http://127.0.0.1:{port}/v1", model="m")
+        async with listening:
+            found = await use(client)
+            await client.close()
+        return found
+
+    assert asyncio.run(run()) == 512
 
 
 def test_the_place_in_the_queue_is_read() -> None:

@@ -36,6 +36,8 @@ def container(
 
 ARCHITECTURE = entry("general.architecture", 8, string("llama"))
 GOOD = container([ARCHITECTURE], [tensor("w", (32, 2), 2, 0)], bytes(36))
+NEGATIVE, NAN = struct.pack("<f", -1.0), struct.pack("<f", float("nan"))
+MANY_TOKENS = struct.pack("<IQ", 8, 101) + b"".join(string(f"t{n}") for n in range(100))
 INVALID = {
     "empty": (b"", "the file is empty"),
     "another format": (b"PK\x03\x04" + bytes(100), "not a GGUF model file"),
@@ -76,6 +78,49 @@ INVALID = {
     "alignment text": (
         container([entry("general.alignment", 8, string("32"))]),
         "power of two expected",
+    ),
+    "alignment 16": (
+        container([entry("general.alignment", 4, struct.pack("<I", 16))]),
+        "32 or more that is a power of two expected, 16",
+    ),
+    "no layers": (
+        container([ARCHITECTURE, entry("llama.block_count", 4, struct.pack("<I", 0))]),
+        "1 to 512 layers expected, 0 observed",
+    ),
+    "endless layers": (
+        container([ARCHITECTURE, entry("llama.block_count", 4, struct.pack("<I", 513))]),
+        "1 to 512 layers expected, 513 observed",
+    ),
+    "endless experts": (
+        container([ARCHITECTURE, entry("llama.expert_count", 4, struct.pack("<I", 1 << 31))]),
+        "at most 1024 experts expected",
+    ),
+    "negative epsilon": (
+        container([ARCHITECTURE, entry("llama.attention.layer_norm_rms_epsilon", 6, NEGATIVE)]),
+        "a small positive number expected, -1.0 observed",
+    ),
+    "epsilon that is no number": (
+        container([ARCHITECTURE, entry("llama.attention.layer_norm_epsilon", 6, NAN)]),
+        "a small positive number expected, nan observed",
+    ),
+    "weights of whole numbers": (
+        container([], [tensor("blk.0.attn_q.weight", (32, 1), 26, 0)], bytes(128)),
+        "blk.0.attn_q.weight is of the type I32",
+    ),
+    "a token twice": (
+        container([entry("tokenizer.ggml.tokens", 9, MANY_TOKENS + string("t7"))]),
+        "the token b't7' occurs twice",
+    ),
+    "word pieces with bytes": (
+        container(
+            [
+                entry("tokenizer.ggml.model", 8, string("bert")),
+                entry(
+                    "tokenizer.ggml.token_type", 9, struct.pack("<IQ100i", 5, 100, *[6], *[1] * 99)
+                ),
+            ]
+        ),
+        "a vocabulary of word pieces has tokens for bytes",
     ),
     "no dimensions": (container([], [tensor("w", (), 0, 0)]), "1 to 4 dimensions expected, 0"),
     "five dimensions": (
@@ -198,6 +243,27 @@ def test_any_damage_is_refused_or_harmless(tmp_path: Path, damage: list[tuple[in
     except ModelError:
         return
     assert all(t.offset + t.size_bytes <= len(data) for t in gguf.tensors)
+
+
+def test_odd_but_sound_files_are_read(tmp_path: Path) -> None:
+    """Many empty tokens, bytes in a vocabulary that has them, and tables of numbers do no harm."""
+    tokens = struct.pack("<IQ", 8, 100) + string("") * 50
+    tokens += b"".join(string(f"t{n}") for n in range(50))
+    data = container(
+        [
+            ARCHITECTURE,
+            entry("llama.block_count", 4, struct.pack("<I", 512)),
+            entry("llama.attention.layer_norm_rms_epsilon", 6, struct.pack("<f", 0.0)),
+            entry("tokenizer.ggml.model", 8, string("llama")),
+            entry("tokenizer.ggml.tokens", 9, tokens),
+            entry("tokenizer.ggml.token_type", 9, struct.pack("<IQ100i", 5, 100, *[6] * 100)),
+        ],
+        [tensor("blk.0.ffn_gate_tid2eid.weight", (32, 1), 26, 0)],
+        bytes(128),
+    )
+    path = tmp_path / "odd.gguf"
+    path.write_bytes(data)
+    assert read_gguf(path).number("block_count") == 512
 
 
 def test_a_missing_file_is_a_plain_error(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -122,14 +123,58 @@ def test_the_oldest_goes_when_the_folder_is_full(folder: Path) -> None:
 
 
 def test_what_is_forgotten_is_gone(folder: Path) -> None:
-    """The file is removed, and the same prefix can be pinned again."""
+    """Every file of the namespace is removed, of whatever model; the same can be pinned again."""
+    pin(folder, "another model")
     store = PinStore(folder, "m")
-    saved = store.keep(sequence(), Cache())
-    assert saved is not None
-    store.remove([saved])
-    assert list(folder.iterdir()) == []
+    assert store.keep(sequence(), Cache()) is not None
+    assert store.keep(sequence(namespace="some"), Cache()) is not None
+    store.close()
+    assert store.namespaces() == ["all", "some"]
+    store.forget("all")
+    assert store.namespaces() == ["some"]
+    assert len(list(folder.iterdir())) == 1
     assert store.keep(sequence(), Cache()) is not None
     store.close()
+
+
+def test_what_a_kill_left_half_written_is_found_and_swept(folder: Path) -> None:
+    """An unfinished file tells whose it is, is removed with its namespace, and goes by itself at
+    a start that is not in the same minute."""
+    pin(folder)
+    (path,) = folder.iterdir()
+    cut = path.read_bytes()[:-900]
+    path.unlink()
+    for name in (f".{path.name}.x1", f".{path.name}.x2"):
+        (folder / name).write_bytes(cut)
+    (folder / "damaged.prefix").write_bytes(b"no header")
+    store = PinStore(folder, "m")
+    assert list(store.saved()) == []
+    assert len(list(folder.iterdir())) == 3  # somebody may be writing them
+    assert store.namespaces() == ["all"]
+    store.forget("all")
+    assert [path.name for path in folder.iterdir()] == ["damaged.prefix"]
+    os.utime(folder / "damaged.prefix", (0, 0))
+    assert list(PinStore(folder, "m").saved()) == []
+    assert list(folder.iterdir()) == []
+
+
+def test_what_is_used_stays_longest(folder: Path) -> None:
+    """A pin that was read lately outlives one that was written later and not read."""
+    store = PinStore(folder, "m", max_bytes=3_500)
+    kept = []
+    for n in range(2):
+        asked = sequence()
+        asked.tokens[0] = 1000 + n
+        kept.append(store.keep(asked, Cache()))
+        store.close()
+    for path in folder.iterdir():
+        os.utime(path, (1, 1))
+    assert kept[0].read() is not None
+    asked = sequence()
+    asked.tokens[0] = 1002
+    store.keep(asked, Cache())
+    store.close()
+    assert {saved.tokens[0] for saved in PinStore(folder, "m").saved()} == {1000, 1002}
 
 
 def test_a_full_disk_costs_no_answer(

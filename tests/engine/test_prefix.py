@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit.engine.prefix import common_prefix
+from kit.engine.prefix import Saved, common_prefix
 from kit.engine.sequence import Sharing
 from tests.engine.fake_decoder import FakeDecoder, Rig, alone
 
@@ -141,6 +141,37 @@ def test_forgetting_leaves_nothing_of_a_namespace() -> None:
     again = rig.submit([*DOCUMENT, 1], 3, "a")
     rig.run()
     assert again.num_cached == 0
+
+
+def test_who_runs_or_waits_in_a_forgotten_namespace_leaves_nothing_there() -> None:
+    """A document is removed while it is read: nobody reuses it afterwards, nor is it pinned."""
+    rig = Rig(num_slots=1)
+    sharing = Sharing("ann", "document 7", len(DOCUMENT))
+    running = rig.submit([*DOCUMENT, 1], 3, sharing=sharing, is_pinned=True)
+    waiting = rig.submit([*DOCUMENT, 2], 3, sharing=sharing, is_pinned=True)
+    rig.step(8)
+    assert (running.slot, waiting.slot) == (0, None)
+    rig.scheduler.forget("document 7")
+    rig.run()
+    assert running.tokens == alone([*DOCUMENT, 1], 3)
+    assert (waiting.tokens, waiting.num_cached) == (alone([*DOCUMENT, 2], 3), 0)
+    assert [sequence.sharing.shared_namespace for sequence in (running, waiting)] == [None, None]
+    again = rig.submit([*DOCUMENT, 3], 3, sharing=sharing)
+    rig.run()
+    assert again.num_cached == 0
+
+
+def test_a_pin_that_is_gone_from_disk_is_looked_for_once() -> None:
+    """Its place in the list goes, so that what others compute of it is found instead."""
+    rig = Rig(num_slots=2)
+    sharing = Sharing(None, "all", len(DOCUMENT))
+    rig.prefixes.add_pinned([Saved(list(DOCUMENT), sharing, lambda: None, 0, is_pinned=True)])
+    first = rig.submit([*DOCUMENT, 1], 3, sharing=sharing)
+    rig.run()
+    second = rig.submit([*DOCUMENT, 2], 3, sharing=sharing)
+    rig.run()
+    assert rig.prefixes.saved == []
+    assert (first.num_cached, second.num_cached) == (0, len(DOCUMENT))
 
 
 def test_a_state_that_cannot_be_loaded_costs_only_time() -> None:

@@ -91,6 +91,7 @@ def test_both_get_the_same_questions(tmp_path: Path) -> None:
     assert namespaces == [["nobody", "person-1", "person-2"], [None, None, None]]
 
 
+@pytest.mark.e2e  # arrivals take their time
 def test_arrivals_follow_from_the_capacity_of_the_first(tmp_path: Path) -> None:
     """Load f is calibrated once, on the kit, and both get the same arrivals."""
     events: list[str] = []

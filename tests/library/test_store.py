@@ -64,7 +64,8 @@ def test_private_is_for_its_owner(library: Library) -> None:
         assert library.collections(reader) == []
         assert library.counts(reader) == {}
         assert library.hits([(chunk_ids[0], 1.0)], reader) == []
-        for action in (library.get, library.text, library.original, library.retry, library.remove):
+        for action in (library.get, library.text, library.original, library.retry, library.remove,
+                       library.whole):  # fmt: skip
             with pytest.raises(NotFound):
                 action(record.id, reader)
     with pytest.raises(NotFound):
@@ -111,6 +112,26 @@ def test_removed_leaves_no_trace(library: Library, home: Path) -> None:
     for path in home.rglob("*"):
         assert not path.is_file() or canary.encode() not in path.read_bytes(), path
         assert record.sha256 not in path.name
+
+
+def test_a_whole_document_is_all_its_passages_in_order(library: Library) -> None:
+    """They cover its text from beginning to end, and their name is not given to another reading."""
+    text = "\n\n".join(f"# Part {n}\n\nThis is part {n} of the text." for n in range(9))
+    record = add(library, text)
+    with pytest.raises(NotFound, match="still being read"):
+        library.whole(record.id, "ann")
+    read_all(library)
+    found = library.whole(record.id, "bob")
+    assert found.record == library.get(record.id, "bob")
+    assert [hit.start for hit in found.hits] == sorted(hit.start for hit in found.hits)
+    assert [hit.rank for hit in found.hits] == [*range(1, found.record.num_chunks + 1)]
+    assert all(hit.is_shared for hit in found.hits)
+    said = "".join(hit.text for hit in found.hits)
+    assert "".join(said.split()) == "".join(library.text(record.id, "ann").text.split())
+    assert found.prefix == library.whole(record.id, "ann").prefix
+    add(library, "other", name="other.md")
+    read_all(library)
+    assert len({library.whole(r.id, "ann").prefix for r in library.list("ann")}) == 2
 
 
 def test_original_stays_while_another_document_has_it(library: Library) -> None:

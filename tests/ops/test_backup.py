@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import io
 import json
+import random
 import shutil
+import sqlite3
 import threading
 from pathlib import Path
 
 import pytest
 
 from kit.database import Database
-from kit.errors import AlreadyRunning, KitError, LibraryError, NotFound, UsageError
+from kit.errors import AlreadyRunning, DiskFull, KitError, LibraryError, NotFound, UsageError
+from kit.files import sha256_file
 from kit.instance import own_home
 from kit.library.store import Library
+from kit.ops import backup
 from kit.ops.backup import LIST, back_up, check_backup, read_backup, restore
 from kit.people.accounts import Accounts
 
@@ -146,6 +152,64 @@ def test_a_damaged_backup_changes_nothing(full: Path, tmp_path: Path, how: str) 
     assert (full / "kit.db").read_bytes() == before
     assert names(full) == {"rates.txt", "leave.txt"}
     assert not (full.parent / "evil").exists()
+
+
+def test_a_hundred_damaged_backups_are_refused(full: Path, tmp_path: Path) -> None:
+    """A changed bit, a lost or an added byte anywhere in any file is found, and the file named."""
+    made = back_up(full, tmp_path / "stick")
+    chance = random.Random(6)
+    for number in range(100):
+        file = made.files[number % len(made.files)]
+        path = made.folder / file.path
+        whole = path.read_bytes()
+        at = chance.randrange(len(whole))
+        changed = {
+            0: whole[:at] + bytes([whole[at] ^ 1 << chance.randrange(8)]) + whole[at + 1 :],
+            1: whole[:at],
+            2: whole + b"x",
+        }[number % 3]
+        path.write_bytes(changed)
+        with pytest.raises(LibraryError) as caught:
+            restore(tmp_path / "other", made.folder)
+        assert [problem.where for problem in caught.value.problems] == [file.path]
+        path.write_bytes(whole)
+    assert not (tmp_path / "other" / "kit.db").exists()
+    restore(tmp_path / "other", made.folder)
+
+
+def test_a_backup_of_a_newer_kit_is_refused(full: Path, tmp_path: Path) -> None:
+    """An older kit says that it cannot read it, and leaves the home as it is."""
+    made = back_up(full, tmp_path / "stick")
+    with contextlib.closing(sqlite3.connect(made.folder / "kit.db")) as connection:
+        connection.execute("PRAGMA user_version = 9999")
+    files = [
+        {
+            "path": f.path,
+            "size_bytes": (made.folder / f.path).stat().st_size,
+            "sha256": sha256_file(made.folder / f.path),
+        }
+        for f in made.files
+    ]
+    record = json.loads((made.folder / LIST).read_text()) | {"files": files}
+    (made.folder / LIST).write_text(json.dumps(record))
+    with pytest.raises(KitError, match="newer"):
+        restore(full, made.folder, replace=True)
+    assert names(full) == {"rates.txt", "leave.txt"}
+
+
+def test_a_full_disk_leaves_no_half_backup(
+    full: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said, and what was begun is gone."""
+
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(backup, "copy_hashing", refuse)
+    with pytest.raises(DiskFull):
+        back_up(full, tmp_path / "stick")
+    assert not list((tmp_path / "stick").glob("*"))
+    assert not list((full / "tmp").glob("backup-*"))
 
 
 def test_a_damaged_original_is_told_at_the_backup(full: Path, tmp_path: Path) -> None:

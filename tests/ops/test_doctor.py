@@ -11,8 +11,9 @@ from kit.config import load_config
 from kit.database import Database
 from kit.engine.cpu.tiny_model import write_tiny_model
 from kit.errors import MachineError
-from kit.ops import doctor
-from kit.ops.doctor import Finding, examine, typical_answer_s
+from kit.ops import doctor, recommend
+from kit.ops.doctor import Finding, examine
+from kit.ops.recommend import typical_answer_s
 from kit.supply.catalog import find_card
 from kit.supply.store import TypeSpeed, import_gguf
 from tests.cli.conftest import RunKit, run_kit  # noqa: F401 - the fixture
@@ -111,7 +112,7 @@ def test_the_recommendation_is_honest_about_waiting() -> None:
     speed = TypeSpeed("Q4_0", 676.0, 98.0)
     seconds = [typical_answer_s(find_card(f"qwen3-{size}"), speed) for size in ("4b", "8b", "14b")]
     assert seconds == sorted(seconds)
-    assert seconds[0] == pytest.approx(4e9 / 134_515_008 * (1000 / 676 + 150 / 98))
+    assert seconds[0] == pytest.approx(4_022_468_096 / 134_515_008 * (1000 / 676 + 150 / 98))
 
 
 def test_a_small_machine_is_told_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,9 +120,9 @@ def test_a_small_machine_is_told_so(home: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("kit.engine.cpu.machine.available_memory", lambda: 1 << 30)
     assert "lacks the memory" in doctor._better_model(load_config(home=home))
     monkeypatch.setattr("kit.engine.cpu.machine.available_memory", lambda: 64 << 30)
-    assert "Qwen3 14B" in doctor._better_model(load_config(home=home))
+    assert "Qwen3 30B-A3B Instruct 2507" in doctor._better_model(load_config(home=home))
     slow = TypeSpeed("Q4_0", 1.0, 1.0)
-    monkeypatch.setattr(doctor, "_starter_speed", lambda _: slow)
+    monkeypatch.setattr(recommend, "starter_speed", lambda _: slow)
     assert "lacks the speed" in doctor._better_model(load_config(home=home))
 
 

@@ -11,18 +11,24 @@ import pytest
 
 from kit.config import load_config
 from kit.engine.cpu.tiny_model import write_tiny_model
+from kit.engine.gguf import read_gguf
 from kit.engine.quantize import Measurement
+from kit.engine.quantizing.choose import Choice
 from kit.errors import EngineError
 from kit.ops import starter
 from kit.ops.starter import (
+    choose_best,
     choose_fastest,
     fetch_starters,
     needed_models,
     prepare_chat_model,
     quantized_name,
     use_type,
+    write_passports,
 )
+from kit.samples import read_text
 from kit.supply.catalog import STARTER_CHAT, STARTER_EMBEDDING
+from kit.supply.passport_json import find_passport
 from kit.supply.store import (
     InstalledModel,
     find_damage,
@@ -31,6 +37,7 @@ from kit.supply.store import (
     model_folder,
     model_path,
 )
+from tests.engine.quantizing.figures import candidate
 
 SPEEDS = {
     "Q4_1": (239.0, 69.0),
@@ -136,6 +143,50 @@ def test_the_arrived_type_may_win(home: Path, model: InstalledModel, quantizer: 
     assert [file.path for file in chosen.files] == [model.active]
 
 
+@pytest.mark.parametrize(("chosen", "has_matrix"), [("Q4_K_M", True), ("arrived", False)])
+def test_the_best_type_is_chosen_by_speed_and_loss(
+    home: Path,
+    model: InstalledModel,
+    monkeypatch: pytest.MonkeyPatch,
+    chosen: str,
+    has_matrix: bool,
+) -> None:
+    """The card's limit reaches the rule; the type it names runs, and tells of its matrix."""
+    source = model_path(home, model)
+    asked: dict[str, Any] = {}
+
+    def weigh(path: Path, text: str, destination: Path, *, home: Path) -> None:
+        assert (path, len(text) > 5000) == (source, True)
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        destination.write_bytes(b"a matrix")
+
+    def measure_and_choose(path: Path, work: Path, text: str, **given: Any) -> Choice:
+        asked.update(given, text=text)
+        work.mkdir(parents=True)
+        made = work / "made.gguf"
+        write_tiny_model(made)
+        arrived = read_gguf(path).type_name
+        candidates = [candidate("Q4_K_M", 400, 60, 0.05), candidate(arrived, 300, 50, 0.0)]
+        places = (made, path)
+        candidates = [
+            replace(one, speed=replace(one.speed, path=place))
+            for one, place in zip(candidates, places, strict=True)
+        ]
+        return Choice(candidates[chosen == "arrived"], tuple(candidates), arrived, 0.07)
+
+    monkeypatch.setattr("kit.engine.quantizing.importance.weigh", weigh)
+    monkeypatch.setattr("kit.engine.quantizing.auto.measure_and_choose", measure_and_choose)
+    changed, choice, matrix = choose_best(home, model, max_kl=0.07)
+    assert asked["max_kl"] == 0.07
+    assert asked["importance"].read_bytes() == b"a matrix"
+    assert asked["text"] not in read_text()
+    assert changed.quant_type == choice.chosen.type_name
+    assert (changed.active == model.active) != has_matrix
+    assert bool(matrix) == has_matrix
+    assert len(changed.measured) == 2
+    assert find_damage(home, changed, by_digest=True) == []
+
+
 def test_a_type_can_be_asked_for(home: Path, model: InstalledModel, quantizer: Quantizer) -> None:
     """`use_type` makes that type the active file and keeps the source."""
     changed = use_type(home, model, "Q8_0")
@@ -187,3 +238,23 @@ def test_a_damaged_starter_is_fetched_again(
     path.write_bytes(path.read_bytes()[:-1])
     fetch_starters(config, say=lambda _: None, on_progress=lambda *_: None)
     assert fetched == [STARTER_EMBEDDING, STARTER_CHAT, STARTER_EMBEDDING]
+
+
+def test_a_first_run_writes_passports_and_asks_nothing(
+    home: Path, model: InstalledModel, quantizer: Quantizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The passport is of the file that runs; no process is started for it, nobody waits."""
+
+    def never(*_: Any, **__: Any) -> None:
+        pytest.fail("a first run started the model to ask it")
+
+    monkeypatch.setattr("kit.ops.passport.running_model", never)
+    monkeypatch.setattr("kit.ops.passport.measure_speed", never)
+    monkeypatch.setattr(starter, "needed_models", lambda config: [STARTER_CHAT])
+    prepare_chat_model(home, say=lambda _: None)
+    write_passports(load_config(home=home))
+    chosen = find_installed(home, STARTER_CHAT)
+    passport = find_passport(home, chosen)
+    assert passport is not None
+    assert passport.is_of(chosen)
+    assert (passport.quant_type, passport.smoke, passport.speed) == ("Q4_0", None, None)

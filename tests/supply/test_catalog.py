@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -26,15 +27,53 @@ quant_type = "Q8_0"
 """
 
 
+def test_the_starter_may_run_as_a_first_start_chooses() -> None:
+    """Its card allows what Q4_0 costs it, so that `kit model quantize` does not refuse what
+    `kit up` did."""
+    assert (load_catalog()[STARTER_CHAT].max_kl or 0) > 0.326
+
+
 def test_shipped_cards_are_right() -> None:
     """Every card of the repository is read, and the starter models are pinned to the byte."""
     cards = load_catalog()
     for name in (STARTER_CHAT, STARTER_EMBEDDING):
-        assert cards[name].can_pull
+        assert cards[name].is_ready_made
         assert cards[name].size_bytes > 80_000_000
         assert all(len(file.sha256) == 64 for file in cards[name].files)
     assert any(card.recommended for card in cards.values())
     assert all(card.facts_from for card in cards.values())
+
+
+def test_shipped_cards_say_what_one_must_know() -> None:
+    """Each model has its licence and what that permits, its context, and where facts are from."""
+    for card in load_catalog().values():
+        assert card.permits, card.name
+        assert card.licence_url.startswith("https://"), card.name
+        assert card.languages, card.name
+        assert card.parameters, card.name
+        assert card.n_ctx, card.name
+        assert not card.revision or re.fullmatch(r"[0-9a-f]{40}", card.revision), card.name
+        assert (card.kind == "embedding") == (card.dim is not None and card.pooling is not None)
+        assert bool(card.reasoning_tags) == card.reasoning, card.name
+        assert not (card.is_gated and card.recommended), card.name
+
+
+def test_parameters_are_what_the_name_says() -> None:
+    """The size in a name and the parameters of its card agree within a fifth; experts are fewer."""
+    for card in load_catalog().values():
+        said = re.search(r"(?:^|-)(\d+(?:\.\d+)?)(b|m)(?:-|$)", card.name)
+        if said:
+            size = float(said[1]) * (1e9 if said[2] == "b" else 1e6)
+            assert card.parameters == pytest.approx(size, rel=0.2), card.name
+        assert (card.active_parameters or 0) < (card.parameters or 0), card.name
+
+
+def test_every_kind_and_size_is_there() -> None:
+    """There are cards for embedding and reranking, and chat models from below 1 to beyond 100 B."""
+    cards = load_catalog().values()
+    assert {card.kind for card in cards} == {"chat", "embedding", "reranker"}
+    sizes = [card.parameters or 0 for card in cards if card.kind == "chat"]
+    assert min(sizes) < 1_000_000_000 < 100_000_000_000 < max(sizes)
 
 
 def test_memory_is_the_stated_formula(tmp_path: Path) -> None:

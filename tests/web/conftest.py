@@ -15,11 +15,17 @@ from argon2 import PasswordHasher
 
 from kit.answer.chat import Chat
 from kit.answer.conversations import Conversations
-from kit.answer.retrieve import SearchResult
+from kit.answer.retrieve import DocumentSearch, SearchResult
 from kit.config import Config, WebSettings
 from kit.database import Database
 from kit.errors import NotFound
-from kit.library.documents import DocumentRecord, Hit, ParsedDocument, Section
+from kit.library.documents import (
+    DocumentRecord,
+    Hit,
+    ParsedDocument,
+    Section,
+    WholeDocument,
+)
 from kit.people import passwords
 from kit.people.sign_in import SignIn
 from kit.people.throttle import Throttle
@@ -136,6 +142,17 @@ class FakeSearcher:
             for rank, d in enumerate(self._library.list(reader, collection), start=1)
         ]
         return SearchResult(tuple(hits[:top_k]))
+
+    async def search_document(self, query: str, *, reader: str, document_id: str) -> DocumentSearch:
+        record = self._library.get(document_id, reader)
+        found = await self.search(query, reader=reader, top_k=50)
+        is_shared = record.owner_id is None
+        hits = tuple(
+            replace(hit, is_shared=is_shared)
+            for hit in found.hits
+            if hit.document_id == document_id
+        )
+        return DocumentSearch(WholeDocument(record, hits, f"document {document_id}"), hits)
 
 
 def make_services(home: Path, database: Database, host: str = "127.0.0.1") -> Services:

@@ -7,6 +7,7 @@ import io
 import json
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -279,6 +280,27 @@ async def test_conversation_is_nobody_elses(ana: Browser, ben: Browser, file: Up
     assert shown["messages"][1]["feedback"] == 0
 
 
+async def test_nobody_asks_anothers_document(ana: Browser, ben: Browser, file: Upload) -> None:
+    """By whatever route, another's document and one that does not exist get the same answer."""
+    await ana.post("/api/v1/documents", data={"private": "true"}, **file())
+    mine = (await ben.post("/api/v1/conversations")).json()["conversation"]["id"]
+    for method, path, body in [
+        ("POST", "/api/v1/ask", {"question": "per diem?"}),
+        ("POST", "/api/v1/ask", {"question": "per diem?", "conversation_id": mine}),
+        ("POST", "/api/v1/conversations", {}),
+        ("PATCH", f"/api/v1/conversations/{mine}", {}),
+    ]:
+        theirs, nobodys = [
+            await ben.request(method, path, json={**body, "document_id": document_id})
+            for document_id in ("d1", "d999")
+        ]
+        assert theirs.status_code == nobodys.status_code == 404, path
+        assert theirs.content == nobodys.content
+    shown = (await ben.get(f"/api/v1/conversations/{mine}")).json()
+    assert shown["conversation"]["document_id"] is None
+    assert shown["messages"] == []
+
+
 async def test_administrators_see_no_private_documents(
     open_browser: Callable[[], Browser], ana: Browser, file: Upload
 ) -> None:
@@ -315,6 +337,55 @@ async def test_answer_is_a_stream_of_named_events(local: Browser, file: Upload) 
     assert {"answer", "supported", "citations", "timings"} <= set(answer)
     assert answer["citations"][0]["document_id"] == "d1"
     assert (await local.get("/api/v1/conversations")).json()["conversations"] == []
+
+
+async def test_one_document_is_asked_and_remembered(
+    local: Browser, services: Services, file: Upload
+) -> None:
+    """A conversation asks the document it was given until it is told to ask all of them."""
+    for name in ("a.pdf", "b.pdf"):
+        await local.post("/api/v1/documents", **file(name, name.encode()))
+    made = await local.post("/api/v1/conversations", json={"document_id": "d1"})
+    conversation = made.json()["conversation"]
+    assert conversation["document_id"] == "d1"
+    path = f"/api/v1/conversations/{conversation['id']}"
+    body = {"question": "What is the per diem?", "conversation_id": conversation["id"]}
+
+    async def asked(**more: str) -> set[str]:
+        got = await local.post("/api/v1/ask", json={**body, **more})
+        return {p["document_id"] for p in _events(got.text)[0][1]["passages"]}
+
+    assert await asked() == {"d1"}
+    assert await asked(document_id="d2") == {"d2"}
+    assert await asked() == {"d2"}
+    changed = await local.request("PATCH", path, json={"document_id": None})
+    assert changed.json()["conversation"]["document_id"] is None
+    assert await asked() == {"d1", "d2"}
+    await local.request("PATCH", path, json={"title": "Rates"})
+    shown = (await local.get(path)).json()["conversation"]
+    assert (shown["title"], shown["document_id"]) == ("Rates", None)
+    engine: Any = services.engine
+    assert [reuse.is_pinned for reuse in engine.reused] == [True, True, True, False]
+
+
+async def test_what_cannot_be_asked_is_a_status(
+    local: Browser, services: Services, file: Upload
+) -> None:
+    """A document that is still read, one without text, and two scopes at once are no streams."""
+    await local.post("/api/v1/documents", **file())
+    library: Any = services.library
+    body = {"question": "What is the per diem?", "document_id": "d1"}
+    twice = await local.post("/api/v1/ask", json={**body, "collection": "library"})
+    assert (twice.status_code, twice.json()["error"]["code"]) == (400, "usage")
+    for state, status, said in [
+        ("queued", 404, "still being read"),
+        ("no_text", 422, "has no text: it is a scan"),
+    ]:
+        record = replace(library.documents["d1"], state=state, error="it is a scan")
+        library.documents["d1"] = record
+        got = await local.post("/api/v1/ask", json=body)
+        assert got.status_code == status
+        assert said in got.json()["error"]["message"]
 
 
 async def test_answer_is_kept_in_its_conversation(local: Browser, file: Upload) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kit.answer.answer import NOT_FOUND
+from kit.answer.answer import NOT_FOUND, NOT_IN_DOCUMENT, NOT_IN_PASSAGES
 from kit.answer.cite import PARTLY_MARK, compose, quoted
 from kit.answer.conversations import Conversation, Message
 from kit.answer.events import (
@@ -39,7 +39,14 @@ from kit.web.page.lists import (
     marked_words,
     uploaded_html,
 )
-from kit.web.page.render import Live, live_html, question_html, thread_html, welcome_html
+from kit.web.page.render import (
+    Asking,
+    Live,
+    live_html,
+    question_html,
+    thread_html,
+    welcome_html,
+)
 
 EVIL = "<img src=x onerror=alert(1)>\"'><script>alert(1)</script>"
 PDF = Citation(1, "Travel policy.pdf", "d1", 3, "page 3", 10, 40, "Per diem is R 850.")
@@ -161,6 +168,16 @@ def test_not_in_your_documents_is_said_with_what_came_closest() -> None:
     assert "Minutes.docx</b>" in page
     assert "Item 4 › Travel" in page
     assert 'class="cite"' not in page
+
+
+@pytest.mark.parametrize("said", [NOT_IN_DOCUMENT, NOT_IN_PASSAGES])
+def test_not_in_this_document_is_no_larger_than_what_was_read(said: str) -> None:
+    """Where one document was asked, the heading speaks of that one, or of the part of it."""
+    page = answer_html(replace(ABSENT, text=f"{said} The closest passages are shown below."))
+    assert_sound(page)
+    assert f"{said.rstrip('.')}</h3>" in page
+    assert "The closest passages are shown below." in page
+    assert "your documents" not in page
 
 
 def test_a_greeting_is_not_called_missing() -> None:
@@ -315,6 +332,17 @@ def test_an_empty_chat_suggests_four_questions() -> None:
     assert page.count('data-do="suggest"') == 4
 
 
+def test_a_conversation_says_which_document_it_asks() -> None:
+    """Id and name are there for the script, as letters; without a document neither is."""
+    asking = Asking(EVIL, EVIL)
+    for page in (thread_html("c1", [], asking=asking), welcome_html([], "", 3, asking)):
+        assert_sound(page)
+        attributes = next(a for tag, a in Tags(page).found if a.get("class") == "thread")
+        assert attributes["data-document"] == attributes["data-document-name"] == EVIL
+    assert "data-document" not in thread_html("c1", [])
+    assert "is asked" not in welcome_html([], "", 3, Asking("d1", ""))
+
+
 def test_an_empty_library_says_what_to_do_first() -> None:
     """Without documents the page leads to the documents page."""
     assert 'data-view="documents"' in welcome_html([], "", 0)
@@ -401,6 +429,18 @@ def test_what_is_counted_is_named_in_the_right_number(
     page = documents_html([document(num_pages=count, num_chunks=count)], "ana", is_admin=False)
     shown = re.findall(r'>([\d,]+)<span class="unit">( [a-z]+)</span>', page)
     assert tuple("".join(parts) for parts in shown) == expected
+
+
+@pytest.mark.parametrize("state", ["queued", "indexed", "refused"])
+def test_a_document_that_is_ready_can_be_asked(state: str) -> None:
+    """Anybody who sees it may ask it alone; one without text cannot be asked."""
+    page = documents_html([document(state, name=EVIL)], "ana", is_admin=False)
+    assert_sound(page)
+    buttons = [a for tag, a in Tags(page).found if a.get("data-do") == "ask-document"]
+    assert len(buttons) == (state == "indexed")
+    for button in buttons:
+        assert button["data-document"] == "d1"
+        assert button["aria-label"] == f"Ask this document: {EVIL}"
 
 
 def test_a_refused_file_says_why_and_what_to_do() -> None:

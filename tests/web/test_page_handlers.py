@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -53,8 +55,10 @@ class Script:
     def __init__(self, *events: Event, hangs: bool = False, fails: Exception | None = None) -> None:
         self.events, self.hangs, self.fails = events, hangs, fails
         self.is_closed = False
+        self.asked: list[dict[str, Any]] = []
 
-    async def __call__(self, question: str, **_: Any) -> AsyncIterator[Event]:
+    async def __call__(self, question: str, **options: Any) -> AsyncIterator[Event]:
+        self.asked.append(options)
         try:
             for item in self.events:
                 yield item
@@ -286,6 +290,93 @@ async def test_rename_find_judge_delete(
     both = event(target=conversation.id, conversation=conversation.id)
     assert "What would you like to know?" in chat.delete(both, ana)[0]
     assert shared.conversations.list(ids["ana"]) == []
+
+
+# One document ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def policy(shared: Services, ids: dict[str, str]) -> str:
+    """The id of a private document of ana's."""
+    add: Any = shared.library.add
+    options = {"added_by": ids["ana"], "is_private": True}
+    return str(add(io.BytesIO(b"%PDF"), "Policy <b>.pdf", **options).id)
+
+
+@pytest.mark.anyio
+async def test_a_new_chat_asks_the_document_it_was_opened_for(
+    chat: ChatTab, script: Script, shared: Services, ids: dict[str, str], policy: str
+) -> None:
+    """The page is told which it is, the first question stores it, and later drawings keep it."""
+    ana, told = of(ids["ana"]), f'data-document="{policy}"'
+    welcome, *_ = chat.open(event(document=policy), ana)
+    assert told in welcome
+    assert "Only <bdi>Policy &lt;b&gt;.pdf</bdi> is asked" in welcome
+    first = event(question="per diem?", document=policy, query="")
+    drawings = [drawing async for drawing in chat.ask(first, ana)]
+    (conversation,) = shared.conversations.list(ids["ana"])
+    assert conversation.document_id == policy
+    assert told in drawings[0][0]
+    assert told in drawings[-1][0]
+    answer = shared.conversations.messages(conversation.id, ids["ana"])[-1]
+    judged = event(conversation=conversation.id, message=answer.id, value=1)
+    assert told in chat.feedback(judged, ana)[0]
+    assert script.asked[-1]["document_id"] == policy
+
+
+@pytest.mark.anyio
+async def test_the_chip_takes_it_away_and_sets_another(
+    chat: ChatTab, script: Script, shared: Services, ids: dict[str, str], policy: str
+) -> None:
+    """Without the document all are asked again; asked of another, the conversation is of that."""
+    ana = of(ids["ana"])
+    async for _ in chat.ask(event(question="per diem?", document=policy), ana):
+        pass
+    (conversation,) = shared.conversations.list(ids["ana"])
+    thread, *_ = chat.drop_document(event(conversation=conversation.id), ana)
+    assert "data-document=" not in thread
+    assert "per diem?" in thread
+    assert shared.conversations.get(conversation.id, ids["ana"]).document_id is None
+    assert "data-document=" not in chat.drop_document(event(), ana)[0]
+    again = event(question="and?", conversation=conversation.id, document=policy)
+    async for _ in chat.ask(again, ana):
+        pass
+    assert shared.conversations.get(conversation.id, ids["ana"]).document_id == policy
+
+
+@pytest.mark.anyio
+async def test_a_document_that_is_gone_is_missed(
+    chat: ChatTab, script: Script, shared: Services, ids: dict[str, str], policy: str
+) -> None:
+    """Its conversation still says that it asks one, and a question to it says that it is gone."""
+    ana = of(ids["ana"])
+    async for _ in chat.ask(event(question="per diem?", document=policy), ana):
+        pass
+    (conversation,) = shared.conversations.list(ids["ana"])
+    shared.library.remove(policy, ids["ana"])
+    thread, *_ = chat.open(event(conversation=conversation.id), ana)
+    assert f'data-document="{policy}" data-document-name=""' in thread
+    again = event(question="and?", conversation=conversation.id, document=policy)
+    drawings = [drawing async for drawing in chat.ask(again, ana)]
+    assert "There is no such document" in drawings[-1][-1]
+    assert len(shared.conversations.messages(conversation.id, ids["ana"])) == 2
+
+
+@pytest.mark.anyio
+async def test_anothers_document_is_not_asked_and_not_named(
+    chat: ChatTab, script: Script, shared: Services, ids: dict[str, str], policy: str
+) -> None:
+    """Ben sees of ana's document what he sees of one that does not exist."""
+    ben, seen = of(ids["ben"]), []
+    for document_id in (policy, "absent"):
+        welcome, *_ = chat.open(event(document=document_id), ben)
+        asked = event(question="per diem?", document=document_id)
+        (drawing,) = [drawing async for drawing in chat.ask(asked, ben)]
+        toast = re.sub(r'data-number="\d+"', "", drawing[-1])
+        seen.append((welcome.replace(document_id, "X"), toast))
+    assert seen[0] == seen[1]
+    assert "Policy" not in str(seen)
+    assert shared.conversations.list(ids["ben"]) == []
 
 
 # Documents -------------------------------------------------------------------------------------

@@ -9,12 +9,14 @@ from __future__ import annotations
 import ctypes
 import json
 import math
+import os
 import resource
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from kit.errors import EngineError, KitError
+from kit.silence import NO_DEBUGGER
 
 NUM_PREFILL, NUM_DECODE = 96, 4
 
@@ -54,6 +56,7 @@ def run(variant: Path | None, model_path: Path) -> None:
 
 def main(argv: Sequence[str]) -> int:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash here is expected: leave no core file
+    os.environ.update(NO_DEBUGGER)
     if argv[0] == "score":
         score([Path(name) for name in argv[2:]], Path(argv[1]))
         return 0

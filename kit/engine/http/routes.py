@@ -79,6 +79,7 @@ def build_app(state: State, *, is_loopback: bool) -> Starlette:
         Route("/v1/chat/completions", _chat, methods=["POST"]),
         Route("/v1/completions", _completion, methods=["POST"]),
         Route("/v1/cache/forget", _forget, methods=["POST"]),
+        Route("/v1/cache/pinned", _pinned),
         Route("/v1/embeddings", _embeddings, methods=["POST"]),
         Route("/tokenize", _tokenize, methods=["POST"]),
     ]
@@ -137,6 +138,12 @@ async def _forget(request: Request) -> Response:
     service = _state(request).require_text()
     service.runner.forget(read_forget(await _body(request)))
     return JSONResponse({"forgotten": True})
+
+
+async def _pinned(request: Request) -> Response:
+    """The namespaces that have anything on disk."""
+    service = _state(request).require_text()
+    return JSONResponse({"namespaces": await asyncio.to_thread(service.pinned)})
 
 
 async def _tokenize(request: Request) -> Response:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from kit.answer.answer import NOT_FOUND
+from kit.answer.answer import ABSENT
 from kit.answer.cite import PARTLY_MARK
 from kit.answer.events import Answer, Citation
 from kit.web.page.icons import icon
@@ -28,7 +28,7 @@ def answer_html(answer: Answer) -> str:
     parts = [reasoning_html(answer.reasoning)]
     if answer.is_supported:
         parts += [text_html(answer.text, answer.citations), _withheld(answer)]
-    elif answer.text.startswith(NOT_FOUND):
+    elif answer.text.startswith(ABSENT):
         parts.append(_absent(answer))
     else:  # a greeting, for example
         parts.append(f'<div class="prose copyable" dir="auto">{rich_text(answer.text)}</div>')
@@ -95,8 +95,9 @@ def _absent(answer: Answer) -> str:
     if answer.closest:
         items = "".join(f"<li>{_closest(citation)}</li>" for citation in answer.closest)
         closest = f"<ul>{items}</ul>"
-    rest = answer.text.removeprefix(NOT_FOUND).strip()
-    title = NOT_FOUND.rstrip(".")
+    said = next(words for words in ABSENT if answer.text.startswith(words))
+    rest = answer.text.removeprefix(said).strip()
+    title = said.rstrip(".")
     return (
         f'<section class="absent"><h3 class="copyable">{icon("search")}{escape(title)}</h3>'
         f'<div class="copyable" dir="auto">{rich_text(rest)}</div>{closest}</section>'

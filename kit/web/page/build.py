@@ -26,7 +26,7 @@ from kit.web.services import Services
 EVENTS = [
     *("start", "ask", "regenerate", "edit", "stop", "stopped"),
     *("open_chat", "find_chats", "rename_chat", "delete_chat", "feedback", "show_evidence"),
-    *("open_documents", "remove_document", "retry_document", "find_passages"),
+    *("open_documents", "remove_document", "retry_document", "drop_document", "find_passages"),
 ]
 
 
@@ -159,6 +159,7 @@ def _wire(w: _Widgets, services: Services) -> None:
     _on(w.bus, "stopped", chat.stopped, drawn)
     _on(w.bus, "open_chat", chat.open, drawn)
     _on(w.bus, "delete_chat", chat.delete, drawn)
+    _on(w.bus, "drop_document", chat.drop_document, drawn)
 
     _on(w.bus, "open_documents", documents.open, [w.table, w.timer, w.who, w.uploaded, w.toast])
     _on(w.bus, "remove_document", documents.remove, shown)

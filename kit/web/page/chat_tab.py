@@ -18,8 +18,9 @@ import gradio as gr
 
 from kit.answer.conversations import Message
 from kit.answer.events import Event
-from kit.answer.suggest import suggested_questions
+from kit.answer.suggest import document_questions, suggested_questions
 from kit.errors import NotFound, UsageError
+from kit.library.documents import require_read
 from kit.web.page.answers import evidence_html
 from kit.web.page.asked import (
     explain,
@@ -31,7 +32,7 @@ from kit.web.page.asked import (
     user_of,
 )
 from kit.web.page.lists import conversations_html
-from kit.web.page.render import Live, live_html, thread_html, welcome_html
+from kit.web.page.render import Asking, Failure, Live, live_html, thread_html, welcome_html
 from kit.web.page.stream import paced
 from kit.web.services import Services
 
@@ -53,34 +54,78 @@ class ChatTab:
 
     # Drawing ------------------------------------------------------------------------------------
 
-    def _draw(self, conversation_id: str, owner: str, query: str) -> Drawn:
+    def _draw(
+        self, conversation_id: str, owner: str, query: str, document_id: str | None = None
+    ) -> Drawn:
+        """A conversation, or with no id a new one, which may ask one document."""
         listing = self._listing(conversation_id, owner, query)
         if not conversation_id:
-            return self._welcome(owner), "", "", listing
+            return self._welcome(owner, document_id), "", "", listing
         messages = self._conversations.messages(conversation_id, owner)
         if not messages:
-            return self._welcome(owner), "", "", listing
-        return thread_html(conversation_id, messages), "", _evidence(messages), listing
+            asked = self._conversations.get(conversation_id, owner).document_id
+            return self._welcome(owner, asked), "", "", listing
+        thread = self._thread(conversation_id, owner, messages)
+        return thread, "", _evidence(messages), listing
+
+    def _thread(
+        self,
+        conversation_id: str,
+        owner: str,
+        messages: Sequence[Message],
+        failed: Failure | None = None,
+    ) -> str:
+        conversation = self._conversations.get(conversation_id, owner)
+        asking = self._asking(conversation.document_id, owner)
+        return thread_html(conversation_id, messages, failed, asking=asking)
+
+    def _asking(self, document_id: str | None, owner: str) -> Asking | None:
+        if not document_id:
+            return None
+        try:
+            return Asking(document_id, self._services.library.get(document_id, owner).name)
+        except NotFound:
+            return Asking(document_id, "")
 
     def _listing(self, conversation_id: str, owner: str, query: str) -> str:
         found = self._conversations.list(owner, query)
         return conversations_html(found, conversation_id, query, datetime.now().astimezone())
 
-    def _welcome(self, owner: str) -> str:
-        library = self._services.library
-        suggestions = suggested_questions(library, owner)
+    def _welcome(self, owner: str, document_id: str | None = None) -> str:
+        library, asking = self._services.library, self._asking(document_id, owner)
+        if asking is None:
+            suggestions = suggested_questions(library, owner)
+        else:
+            suggestions = self._suggested(asking.id, owner)
         num_documents = sum(count for _, _, count in library.collections(owner))
-        return welcome_html(suggestions, self._model_notice_html, num_documents)
+        return welcome_html(suggestions, self._model_notice_html, num_documents, asking)
+
+    def _suggested(self, document_id: str, owner: str) -> list[str]:
+        try:
+            record = self._services.library.get(document_id, owner)
+            return document_questions(record, self._services.library.text(document_id, owner))
+        except NotFound:  # gone, or not read yet
+            return []
 
     # Quick events -------------------------------------------------------------------------------
 
     @explained(4)
     def open(self, event: gr.EventData, request: gr.Request) -> Drawn:
-        """A conversation is shown; an unknown one, or none, gives an empty chat."""
+        """A conversation is shown; an unknown one, or none, gives an empty chat, which asks the
+        document that is named."""
         owner, query = user_of(request), text_of(event, "query")
         with contextlib.suppress(NotFound):
-            return self._draw(id_of(event, "conversation"), owner, query)
+            document_id = id_of(event, "document") or None
+            return self._draw(id_of(event, "conversation"), owner, query, document_id)
         return self._draw("", owner, query)
+
+    @explained(4)
+    def drop_document(self, event: gr.EventData, request: gr.Request) -> Drawn:
+        """What follows asks all documents again."""
+        owner, conversation_id = user_of(request), id_of(event, "conversation")
+        if conversation_id:
+            self._conversations.set_document(conversation_id, owner, None)
+        return self._draw(conversation_id, owner, text_of(event, "query"))
 
     @explained(1)
     def find(self, event: gr.EventData, request: gr.Request) -> tuple[str]:
@@ -109,7 +154,8 @@ class ChatTab:
         owner, conversation_id = user_of(request), id_of(event, "conversation")
         message_id, value = number_of(event, "message"), number_of(event, "value")
         self._conversations.set_feedback(message_id, owner, value)
-        return (thread_html(conversation_id, self._conversations.messages(conversation_id, owner)),)
+        messages = self._conversations.messages(conversation_id, owner)
+        return (self._thread(conversation_id, owner, messages),)
 
     @explained(1)
     def evidence(self, event: gr.EventData, request: gr.Request) -> tuple[str]:
@@ -160,8 +206,13 @@ class ChatTab:
             raise UsageError("there is no question", hint="write one first")
         conversation_id = id_of(event, "conversation")
         before = self._messages(conversation_id, owner)
+        document_id = id_of(event, "document") or None
+        if document_id is not None:
+            require_read(self._services.library.get(document_id, owner))
         if not conversation_id:
-            conversation_id = self._conversations.create(owner).id
+            conversation_id = self._conversations.create(owner, document_id=document_id).id
+        elif document_id is not None:
+            self._conversations.set_document(conversation_id, owner, document_id)
         stream = self._services.chat.ask(
             question,
             owner_id=owner,
@@ -198,11 +249,11 @@ class ChatTab:
         """Draw a turn as its events come, then the stored conversation."""
         try:
             turn = await asyncio.to_thread(begin, event, user_of(request))
+            before = self._thread(turn.conversation_id, turn.owner, turn.before)
         except Exception as error:  # noqa: BLE001 - see `explain`
             yield SKIP, SKIP, SKIP, SKIP, toast_html(*explain(error))
             return
         live, failed = Live(turn.question), None
-        before = thread_html(turn.conversation_id, turn.before)
         yield before, live_html(live), "", SKIP, SKIP
         query, is_listed = text_of(event, "query"), False
         try:
@@ -224,9 +275,9 @@ class ChatTab:
         listing = self._listing(turn.conversation_id, turn.owner, query)
         try:
             messages = self._conversations.messages(turn.conversation_id, turn.owner)
+            thread = self._thread(turn.conversation_id, turn.owner, messages, failed)
         except NotFound:  # deleted meanwhile, in another tab
             return self._welcome(turn.owner), "", "", listing, SKIP
-        thread = thread_html(turn.conversation_id, messages, failed)
         toast = toast_html(*failed) if failed and not messages else SKIP
         return thread, "", _evidence(messages), listing, toast
 

@@ -61,14 +61,17 @@ def top_html() -> str:
 
 
 def composer_html() -> str:
-    """Where a question is written. The collections to ask are set in beside it."""
+    """Where a question is written. The collections to ask are set in beside it; where one document
+    is asked, its name is there instead."""
     return (
         '<form id="composer" autocomplete="off">'
         '<p class="editing" hidden>Editing your question. What came after it will be replaced.'
         '<button type="button" data-do="cancel-edit">Cancel</button></p>'
         '<textarea id="question" rows="1" maxlength="20000" placeholder="Ask your documents"'
         ' aria-label="Your question" aria-describedby="composer-hint" enterkeyhint="send"></textarea>'
-        '<div class="composer-row"><span class="scope-space"></span>'
+        '<div class="composer-row"><span class="scope-space"><span class="asking" hidden>'
+        f"{icon('documents')}<span>Asking <bdi></bdi></span>"
+        f"{tool('drop-document', 'Ask all documents again', 'close')}</span></span>"
         f'<button type="submit" class="send" title="Ask" aria-label="Ask" disabled>{icon("send")}</button>'
         f'<button type="button" class="send stop" data-do="stop" title="Stop" aria-label="Stop the answer"'
         f">{icon('stop')}</button></div></form>"

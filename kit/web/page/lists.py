@@ -186,17 +186,28 @@ def _reason(document: DocumentRecord) -> str:
 def _document_tools(document: DocumentRecord, may_remove: bool) -> str:
     data: dict[str, Any] = {"document": document.id, "title": document.name}
     tools = [
+        _ask_tool(document) if document.state == "indexed" else "",
         new_tab(
             f"/api/v1/documents/{document.id}/original",
             f'{icon("open")}<span class="unseen">Original of {escape(document.name)}</span>',
             "tool",
-        )
+        ),
     ]
     if may_remove:
         if document.state in ("refused", "no_text"):
             tools.append(tool("retry", f"Try {document.name} again", "again", **data))
         tools.append(tool("remove", f"Remove {document.name}", "trash", **data))
     return "".join(tools)
+
+
+def _ask_tool(document: DocumentRecord) -> str:
+    """Opens a chat that asks this document alone."""
+    label = escape(f"Ask this document: {document.name}")
+    return (
+        f'<button type="button" class="tool wide" data-do="ask-document" title="{label}"'
+        f' aria-label="{label}" data-document="{escape(document.id)}"'
+        f' data-title="{escape(document.name)}">{icon("chat")}<span>Ask</span></button>'
+    )
 
 
 def _date(moment: str) -> str:

@@ -28,7 +28,7 @@ def _advice(card: ModelCard | None) -> str:
     """The model that fits this machine, and the one command to go on with."""
     if card is None:
         return "A larger model is the real deployment: <code>kit model list</code>"
-    verb = "pull" if card.can_pull else "show"
+    verb = "pull"
     return (
         f"A larger model is the real deployment; {escape(card.title)} fits this machine's memory:"
         f" <code>kit model {verb} {escape(card.name)}</code>"

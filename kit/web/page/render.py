@@ -28,6 +28,14 @@ from kit.web.page.text import escape, rich_text
 
 
 @dataclass(frozen=True)
+class Asking:
+    """The one document that a conversation asks; `name` is '' if it is not there any more."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True)
 class Live:
     """The turn being written: what has been heard of it so far."""
 
@@ -85,7 +93,11 @@ Failure = tuple[str, str | None]  # message and hint
 
 
 def thread_html(
-    conversation_id: str, messages: Sequence[Message], failed: Failure | None = None
+    conversation_id: str,
+    messages: Sequence[Message],
+    failed: Failure | None = None,
+    *,
+    asking: Asking | None = None,
 ) -> str:
     """A stored conversation. Only its last answer can be had again; `failed` says why it failed."""
     last = messages[-1].id if messages else None
@@ -95,9 +107,17 @@ def thread_html(
         else stored_answer_html(m, is_last=m.id == last, failed=failed if m.id == last else None)
         for m in messages
     ]
-    return (
-        f'<div class="thread" data-conversation="{escape(conversation_id)}">{"".join(turns)}</div>'
-    )
+    return _thread(conversation_id, asking, "".join(turns))
+
+
+def _thread(conversation_id: str, asking: Asking | None, body_html: str) -> str:
+    """What the script reads of a conversation: which it is, and which document it asks."""
+    document = ""
+    if asking is not None:
+        name = escape(asking.name)
+        document = f' data-document="{escape(asking.id)}" data-document-name="{name}"'
+    data = f'data-conversation="{escape(conversation_id)}"{document}'
+    return f'<div class="thread" {data}>{body_html}</div>'
 
 
 def question_html(text: str, message_id: int | None = None) -> str:
@@ -181,22 +201,27 @@ def _sources_tool(message: Message) -> str:
 
 
 WHAT_IT_DOES = "Every answer quotes your documents and shows where it comes from."
+QUOTES_IT = "every answer quotes it and shows where."
 NO_DOCUMENTS = "There are no documents yet. Add some, then ask about them."
 STAYS_HERE = "Everything stays on your own machines."
 
 
-def welcome_html(suggestions: Sequence[str], model_notice_html: str, num_documents: int) -> str:
-    """What an empty conversation shows."""
+def welcome_html(
+    suggestions: Sequence[str],
+    model_notice_html: str,
+    num_documents: int,
+    asking: Asking | None = None,
+) -> str:
+    """What an empty conversation shows, about one document or all."""
     what = WHAT_IT_DOES if num_documents else NO_DOCUMENTS
+    if asking is not None and asking.name:
+        what = f"Only <bdi>{escape(asking.name)}</bdi> is asked; {QUOTES_IT}"
     add = '<button type="button" class="primary" data-view="documents">Add documents</button>'
     welcome = (
         f"<h1>What would you like to know?</h1><p>{what} {STAYS_HERE}</p>"
         f"{'' if num_documents else add}{_suggestions(suggestions)}{model_notice_html}"
     )
-    return (
-        '<div class="thread" data-conversation="">'
-        f'<section class="welcome">{welcome}</section></div>'
-    )
+    return _thread("", asking, f'<section class="welcome">{welcome}</section>')
 
 
 def _suggestions(questions: Sequence[str]) -> str:

@@ -121,7 +121,7 @@ hostile = st.lists(st.one_of(st.sampled_from(CONTROLS), contents), min_size=1, m
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(texts=st.tuples(hostile, hostile, hostile, hostile))
 def test_contents_never_make_control_tokens(name: str, texts: tuple[str, ...]) -> None:
     """The control tokens of a prompt are those of the same conversation in plain words."""

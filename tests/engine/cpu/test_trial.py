@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from kit.engine.cpu.choose_threads import read_figures, run_trial
 from kit.engine.cpu.tiny_model import write_tiny_model
 from kit.engine.cpu.trial import COMPANY_NICE, company
@@ -62,6 +64,7 @@ def children_of(pid: int) -> set[int]:
     return {int(word) for word in listed.split()}
 
 
+@pytest.mark.e2e
 def test_the_real_child_tells_figures(tmp_path: Path, home: Path) -> None:
     """A tiny model is timed with the build that is installed."""
     path = tmp_path / "tiny.gguf"

@@ -13,6 +13,8 @@ from kit.engine.cpu import variants
 from kit.engine.cpu.variants import choose_variant, describe, memory_path
 from kit.errors import MachineError
 
+pytestmark = pytest.mark.e2e  # they compile variants and run real ones
+
 FAKE = """
 #include <signal.h>
 #include <stdlib.h>

@@ -7,7 +7,9 @@
   const narrow = matchMedia("(max-width: 860px)");
   const $ = (id) => document.getElementById(id);
   const body = document.body;
-  const state = { conversation: "", query: "", busy: false, asked: "", editing: null, started: false };
+  const state = {
+    conversation: "", document: "", query: "", busy: false, asked: "", editing: null, started: false,
+  };
   let trigger = null;
   let toastTimer = 0;
 
@@ -137,21 +139,36 @@
 
   // Conversations --------------------------------------------------------------------------------
 
-  const open = async (id) => {
+  const open = async (id, asked = "", name = "") => {
     if (!(await mayLeave())) return;
     cancelEdit();
     stop();
+    setDocument(asked, name); // at once: a question may come before the drawing does
     setConversation(id);
     show("chat");
-    emit("open_chat");
+    emit("open_chat", { document: asked });
     if (id === "") setQuestion("");
     focusQuestion();
   };
 
+  const setDocument = (id, name) => {
+    state.document = id;
+    body.classList.toggle("asking-one", id !== "");
+    const chip = document.querySelector("#composer .asking");
+    if (!chip) return;
+    chip.hidden = id === "";
+    chip.querySelector("bdi").textContent = name || "a document that is not here any more";
+    chip.title = name;
+    $("question").placeholder = id === "" ? "Ask your documents" : "Ask this document";
+  };
+
   const setConversation = (id) => {
     state.conversation = id;
-    const url = id ? `#chat=${encodeURIComponent(id)}` : location.pathname + location.search;
-    if ((location.hash || "") !== (id ? url : "")) history.replaceState(null, "", url);
+    let hash = state.document ? `#document=${encodeURIComponent(state.document)}` : "";
+    if (id) hash = `#chat=${encodeURIComponent(id)}`;
+    if ((location.hash || "") !== hash) {
+      history.replaceState(null, "", hash || location.pathname + location.search);
+    }
     for (const button of document.querySelectorAll("#conversations button.chat")) {
       const isCurrent = id !== "" && button.dataset.conversation === id;
       for (const node of [button, button.parentElement]) {
@@ -172,9 +189,9 @@
     if (!question || state.busy) return;
     state.asked = question;
     setBusy(true);
-    const collection = $("scope-choice")?.value || "";
+    const collection = state.document ? "" : $("scope-choice")?.value || "";
     if (state.editing) emit("edit", { question, message: state.editing, collection });
-    else emit("ask", { question, collection });
+    else emit("ask", { question, collection, document: state.document });
     cancelEdit();
     setQuestion("");
     box.focus();
@@ -279,6 +296,14 @@
       if (await ask("Remove this document?", text, "Remove")) emit("remove_document", { document: target });
     },
     retry: (button) => emit("retry_document", { document: button.dataset.document }),
+    "ask-document": (button) => open("", button.dataset.document, button.dataset.title),
+    "drop-document": () => {
+      if (state.busy) return;
+      setDocument("", "");
+      emit("drop_document");
+      say("All documents are asked");
+      $("question").focus();
+    },
   };
 
   document.addEventListener("click", (event) => {
@@ -404,7 +429,10 @@
   const drawings = {
     thread: (element) => {
       const thread = element.querySelector(".thread");
-      if (thread) setConversation(thread.dataset.conversation);
+      if (thread) {
+        setDocument(thread.dataset.document || "", thread.dataset.documentName || "");
+        setConversation(thread.dataset.conversation);
+      }
       body.classList.toggle("welcoming", !!element.querySelector(".welcome"));
       toLastTurn();
     },
@@ -449,8 +477,9 @@
       trigger = send;
       if (state.started) return;
       state.started = true;
-      const match = /^#chat=([0-9A-Za-z_-]{1,128})$/.exec(location.hash);
-      state.conversation = match ? match[1] : "";
+      const match = /^#(chat|document)=([0-9A-Za-z_-]{1,128})$/.exec(location.hash);
+      state.conversation = match?.[1] === "chat" ? match[2] : "";
+      const asked = match?.[1] === "document" ? match[2] : "";
       body.dataset.view = "chat";
       setTimeout(() => {
         applyLook();
@@ -458,7 +487,8 @@
         setQuestion(history.state?.draft || "");
         history.replaceState(null, "");
         emit("start");
-        emit("open_chat");
+        setDocument(asked, "…"); // its name comes with the drawing
+        emit("open_chat", { document: asked });
         focusQuestion();
       }, 0);
     },

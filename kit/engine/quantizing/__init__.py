@@ -1,0 +1,1 @@
+"""What quantizing a model gains and costs here, and what it should take care of."""
