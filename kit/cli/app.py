@@ -22,6 +22,7 @@ import typer
 from kit import __version__
 from kit.cli import options
 from kit.cli.ask import ask, chat
+from kit.cli.backup import backup, restore
 from kit.cli.bundle import app as bundle
 from kit.cli.config import config
 from kit.cli.docs import app as docs
@@ -65,7 +66,7 @@ def _root(
 
 
 _commands: list[Callable[..., None]] = [up, serve, engine, ask, chat, status, doctor, config]
-_commands += [install, upgrade, rollback, selftest]
+_commands += [backup, restore, install, upgrade, rollback, selftest]
 for _command in _commands:
     app.command()(_command)
 _groups = {"docs": docs, "model": model, "bundle": bundle, "user": user, "eval": evaluation}
