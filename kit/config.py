@@ -99,7 +99,9 @@ _SECTION_TYPES: dict[str, type] = {
     "answer": AnswerSettings,
 }
 # Environment variables that share the prefix but are not settings.
-_NOT_SETTINGS = {"KIT_HOME", "KIT_RUN_TOKEN", "KIT_TEST_HOME"}
+_NOT_SETTINGS = {
+    *("KIT_HOME", "KIT_RUN_TOKEN", "KIT_TEST_HOME", "KIT_PYTHON", "KIT_BUNDLE_PASSWORD"),
+}
 _NAMES = {
     f"{section}.{item.name}": item
     for section, kind in _SECTION_TYPES.items()

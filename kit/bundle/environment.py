@@ -56,9 +56,11 @@ def create(folder: Path, python: str, manifest: Manifest) -> Path:
     wheels = sorted({str(path.parent) for path in paths})
     inside = venv / "bin" / "python"
     command = [str(inside), "-I", str(pip), "install", "--no-index", "--no-deps"]
-    command += ["--require-hashes", "--no-cache-dir", "--disable-pip-version-check", "--no-input"]
+    command += ["--no-compile", "--require-hashes", "--no-cache-dir", "--no-input"]
+    command += ["--disable-pip-version-check"]
     command += [option for wheel_folder in wheels for option in ("--find-links", wheel_folder)]
     _run([*command, "-r", str(listed)], "the wheels cannot be installed", error=BundleError)
+    _compile(inside, venv / "lib")
     _run([str(inside), "-I", str(pip), "check"], "the wheels do not fit", error=BundleError)
     return inside
 
@@ -80,13 +82,25 @@ def _pip(files: Path, manifest: Manifest) -> Path:
     raise BundleError("the bundle carries no pip to install its wheels with")
 
 
-def _run(command: Sequence[str], what: str, *, error: type[KitError] = MachineError) -> None:
+def _compile(python: Path, folder: Path) -> None:
+    """Bytecode lies beside the packages: by all cores, which pip does not, and the service cannot.
+
+    Some packages carry files that are no Python of today; these stay as they are.
+    """
+    command = [str(python), "-I", "-m", "compileall", "-q", "-j", "0", str(folder)]
+    subprocess.run(command, env=_clean(), capture_output=True, check=False)
+
+
+def _clean() -> dict[str, str]:
     """Threat: a pip.conf, proxy or PYTHONPATH of the user that brings other code in."""
-    clean = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
-    clean |= {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "HOME": "/nonexistent"}
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
+    return {**kept, "PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "HOME": "/nonexistent"}
+
+
+def _run(command: Sequence[str], what: str, *, error: type[KitError] = MachineError) -> None:
     done = subprocess.run(
         command,
-        env=clean,
+        env=_clean(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -20,6 +20,8 @@ from kit.errors import BundleError, FetchError, UsageError
 from kit.files import explain_os_errors
 
 POLL_S = 0.5
+CPU = "cpu"
+BACKENDS = (CPU, "cuda", "rocm", "vulkan", "cann")
 BUILT_HERE = ("llama-cpp-python",)  # no index has a wheel of it
 INSTALLER = {"pip": "26.3"}  # what installs the others on the server, whatever is there
 _GLIBCS = ("2_17", "2_24", "2_26", "2_27", "2_28", "2_31", "2_34", "2_35", "2_39")
@@ -63,6 +65,7 @@ def gather(
     Raises: FetchError if pip cannot get one; BundleError naming every wheel that does not fit.
     """
     pinned = pins(checkout)
+    built = [_built(checkout, name, pinned[name], target.backend) for name in BUILT_HERE]
     with explain_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         _drop_others(folder, pinned)
@@ -71,9 +74,9 @@ def gather(
         if missing:
             wanted = [f"{name}=={pinned[name]}" for name in missing]
             _download(wanted, target, folder, environ or os.environ, on_progress)
-        for name in BUILT_HERE:
-            if name not in have:
-                shutil.copy2(_built(checkout, name, pinned[name]), folder)
+        for path in built:
+            if not (folder / path.name).is_file():
+                shutil.copy2(path, folder)
     wheels = [read_wheel(path) for path in sorted(folder.glob("*.whl"))]
     lacking = sorted(set(pinned) - {wheel.name for wheel in wheels})
     if lacking:
@@ -147,12 +150,16 @@ def platform_tags(target: Target) -> list[str]:
     return [*tags, *(f"{old}_{target.machine}" for old in reversed(_OLD_TAGS)), "any"]
 
 
-def _built(checkout: Path, name: str, version: str) -> Path:
-    """The wheel that scripts/setup built here, for every kind of CPU."""
+def _built(checkout: Path, name: str, version: str, backend: str) -> Path:
+    """The wheel that scripts/setup built here: for every kind of CPU, and GPUs of a backend."""
     pattern = f"{name.replace('-', '_')}-{version}-*.whl"
-    found = sorted((checkout / ".venv" / "wheels").glob(pattern))
+    is_cpu = backend == CPU
+    folder = checkout / ".venv" / ("wheels" if is_cpu else f"wheels-{backend}")
+    found = sorted(folder.glob(pattern))
     if not found:
+        command = "scripts/up" if is_cpu else f"scripts/setup --llama {backend}"
         raise BundleError(
-            f"no built wheel of {name} {version}", hint="run scripts/up here once; it builds it"
+            f"no built wheel of {name} {version} for {backend}",
+            hint=f"run {command} here once; it builds it",
         )
     return found[-1]

@@ -57,6 +57,10 @@ def create(
         Path | None,
         typer.Option("--with-python", help="Carry the Python of this archive.", metavar="TAR"),
     ] = None,
+    backend: Annotated[
+        str,
+        typer.Option("--backend", help="Of llama.cpp: cpu, cuda, rocm, vulkan, cann."),
+    ] = "cpu",
     created: Annotated[
         str | None, typer.Option("--created", help="Its time, to make the same bytes again.")
     ] = None,
@@ -79,6 +83,7 @@ def create(
         minimum_version=minimum_version,
         settings=settings,
         python_archive=with_python,
+        backend=_backend(backend),
     )
     with meter() as shown:
         manifest, sizes = make_bundle(
@@ -97,6 +102,14 @@ def size_of(text: str) -> int:
     if found is None or int(found[1]) * _SIZES[found[2]] < 1_000_000:
         raise UsageError(f"{text!r} is no size of a volume", hint="for example 3900M, or 23G")
     return int(found[1]) * _SIZES[found[2]]
+
+
+def _backend(text: str) -> str:
+    from kit.bundle.wheelhouse import BACKENDS
+
+    if text not in BACKENDS:
+        raise UsageError(f"no backend {text!r}", hint=f"choose one of {', '.join(BACKENDS)}")
+    return text
 
 
 def _time(text: str) -> datetime:

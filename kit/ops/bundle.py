@@ -9,7 +9,7 @@ import platform
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,7 @@ class BundleOptions:
     settings: Path | None = None
     """A kit.toml whose settings the bundle carries besides the names of its models."""
     python_archive: Path | None = None
+    backend: str = wheelhouse.CPU
 
 
 def make_bundle(
@@ -72,9 +73,11 @@ def make_bundle(
     models = [_bundled(config.home, name) for name in options.models or _in_use(config)]
     base = parse_manifest(options.since.read_bytes()) if options.since else None
     target = options.target or _this_machine(checkout)
+    target = replace(target, backend=options.backend)
     created = (options.created or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%SZ")
     make_private_folder(config.home)
-    house = config.home / "wheelhouse" / f"{target.machine}-{target.python}-{target.glibc}"
+    names = (target.machine, target.python, target.glibc, target.backend)
+    house = config.home / "wheelhouse" / "-".join(filter(None, names))
     say(f"gathering the packages for {target.machine}, Python {target.python}")
     wheels = wheelhouse.gather(checkout, target, house, on_progress=on_progress)
     with tempfile.TemporaryDirectory(dir=house.parent) as work:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import pytest
 
-from kit.bundle import environment, install, write
+from kit.bundle import environment, install
 from kit.bundle import rollback as rollback_module
-from kit.bundle.install import DOWNGRADE, InstallPlan
-from kit.bundle.manifest import Manifest
+from kit.bundle.install import DOWNGRADE
 from kit.bundle.minisign import SecretKey
-from kit.bundle.releases import CURRENT, Root
+from kit.bundle.releases import CURRENT
 from kit.bundle.rollback import rollback
 from kit.bundle.serving import Serving
-from kit.bundle.trust import SIGNER
-from kit.bundle.write import Part
 from kit.errors import (
     AlreadyRunning,
     BundleError,
@@ -25,90 +21,8 @@ from kit.errors import (
     NotFound,
     UsageError,
 )
-from tests.bundle.made import KEY, SERVER, TEMPLATE, parts
-
-
-class FakeService:
-    """Writes down what was asked of it; healthy as long as it is told to be."""
-
-    def __init__(self) -> None:
-        self.calls: list[str] = []
-        self.is_well = True
-
-    def require_stoppable(self) -> None:
-        """It can be."""
-
-    def prepare(self) -> None:
-        self.calls.append("prepare")
-
-    def stop(self) -> None:
-        self.calls.append("stop")
-
-    def start(self) -> None:
-        self.calls.append("start")
-
-    def is_healthy(self) -> bool:
-        return self.is_well
-
-
-@pytest.fixture(autouse=True)
-def _stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
-    def make(folder: Path, _python: str, _manifest: Manifest) -> Path:
-        (folder / "venv").mkdir()
-        return folder / "venv" / "bin" / "python"
-
-    monkeypatch.setattr(environment, "create", make)
-    monkeypatch.setattr(install, "self_test", lambda _python, _home: {"schema": 1})
-    monkeypatch.setattr(install, "link_command", lambda _serving: None)
-    monkeypatch.setattr(install, "look", lambda _root, _ports: SERVER)
-
-
-class Box:
-    """A server in a folder, and bundles to bring to it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.root = Root(folder / "root")
-        self.service = FakeService()
-        self.said: list[str] = []
-        self._num_bundles = 0
-
-    def bundle(
-        self,
-        version: str = "1.2.0",
-        *,
-        key: SecretKey = KEY,
-        base: Manifest | None = None,
-        seed: int = 0,
-        minimum: str = "",
-    ) -> Path:
-        self._num_bundles += 1
-        folder = self.folder / f"bundle-{self._num_bundles}"
-        template = dataclasses.replace(
-            TEMPLATE, version=version, minimum_version=minimum, expires="2099-01-01T00:00:00Z"
-        )
-        signer = Part(SIGNER, "readme", key.public.text().encode())
-        write.write_bundle(folder, [*parts(seed), signer], template, key, base=base)
-        return folder
-
-    def install(self, bundle: Path, **changes: object) -> str:
-        plan = InstallPlan(
-            bundle,
-            Serving(self.root.folder, self.folder / "home", "kit"),
-            **changes,  # type: ignore[arg-type]
-        )
-        release = install.install(plan, say=self.said.append, service=self.service)
-        return release.id
-
-    @property
-    def current(self) -> str:
-        return self.root.current.id if self.root.current else ""
-
-
-@pytest.fixture
-def box(tmp_path: Path) -> Box:
-    return Box(tmp_path)
-
+from tests.bundle.conftest import Box
+from tests.bundle.made import KEY, parts
 
 TOLD = {"fingerprint": KEY.public.fingerprint}
 
