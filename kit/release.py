@@ -12,8 +12,12 @@ from __future__ import annotations
 
 import functools
 import json
+import os
+import pwd
 import sys
 from pathlib import Path
+
+from kit.errors import MachineError
 
 FILES, SETTINGS, SERVING = "files", "settings.toml", "serving.json"
 
@@ -55,3 +59,23 @@ def serving_home() -> Path | None:
         return Path(record["home"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def require_owner(home: Path) -> None:
+    """Raises: MachineError for root on a service's data: what root writes the service cannot read.
+
+    Only where the data is an installation's: elsewhere root may have its reasons.
+    """
+    if os.geteuid() != 0 or home != serving_home() or not home.is_dir():
+        return
+    owner = home.stat().st_uid
+    if owner == 0:
+        return
+    try:
+        name = pwd.getpwuid(owner).pw_name
+    except KeyError:
+        name = f"#{owner}"
+    raise MachineError(
+        f"{home} belongs to {name}, and what root writes there the service could not read",
+        hint=f"run it as that user: sudo -u {name} kit …",
+    )

@@ -23,7 +23,7 @@ GROUND = {
 ROOMS: dict[str, set[str]] = {
     "errors": set(),
     "files": {"errors"},
-    "release": set(),
+    "release": {"errors"},
     "config": {"errors", "release"},
     "instance": {"errors", "files"},
     "database": {"errors", "files", "schema"},

@@ -10,6 +10,7 @@ import typer
 from kit.cli import options
 from kit.cli.output import emit, meter, say
 from kit.config import load_config
+from kit.release import require_owner
 
 if TYPE_CHECKING:
     from kit.ops.backup import Backup
@@ -25,8 +26,10 @@ def backup(
     """Copy documents, accounts and conversations, also while the kit serves."""
     from kit.ops.backup import back_up
 
+    folder = load_config(home=home).home
+    require_owner(folder)
     with meter() as shown:
-        made = back_up(load_config(home=home).home, destination, on_progress=shown.show)
+        made = back_up(folder, destination, on_progress=shown.show)
     _print(made, is_json)
     if not is_json:
         say("hint: try it now and then: kit restore FOLDER --home /some/other/folder")
@@ -52,6 +55,7 @@ def restore(
             backups.check_backup(found, on_progress=shown.show)
         else:
             target = load_config(home=home).home
+            require_owner(target)
             found = backups.restore(target, folder, replace=replace, on_progress=shown.show)
     _print(found, is_json)
     if found.models and not is_json:

@@ -10,6 +10,7 @@ import typer
 from kit.cli import options
 from kit.cli.output import emit, meter, say
 from kit.config import Config, load_config
+from kit.release import require_owner
 
 Port = Annotated[int | None, typer.Option("--port", help="Port of the page; 0 = any free one.")]
 Host = Annotated[str | None, typer.Option("--host", help="Address to listen on.")]
@@ -55,6 +56,8 @@ def _run(
     settings: Config, is_json: bool, *, is_first_run_allowed: bool, with_samples: bool
 ) -> None:
     from kit.ops.start import Voice, run_kit
+
+    require_owner(settings.home)
 
     def ready(address: str) -> None:
         if is_json:

@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 from kit.config import Config
 from kit.errors import KitError, NotFound, Problem, UsageError
 from kit.instance import find_instance
+from kit.release import require_owner
 
 if TYPE_CHECKING:
     from kit.answer.events import Event
@@ -95,6 +96,7 @@ def open_kit(config: Config, say: Say) -> Iterator[Kit]:
         return
     from kit.cli.local import LocalKit
 
+    require_owner(config.home)
     local = LocalKit(config, say)
     try:
         yield local

@@ -14,6 +14,7 @@ from kit.cli import options
 from kit.cli.output import emit, say, table
 from kit.config import load_config
 from kit.errors import UsageError
+from kit.release import require_owner
 
 if TYPE_CHECKING:
     from kit.database import Database
@@ -32,7 +33,9 @@ def _open(home: Path | None) -> Iterator[tuple[Accounts, Database]]:
     from kit.database import Database
     from kit.people.accounts import Accounts
 
-    database = Database(load_config(home=home).home / "kit.db")
+    folder = load_config(home=home).home
+    require_owner(folder)
+    database = Database(folder / "kit.db")
     try:
         yield Accounts(database), database
     finally:

@@ -160,12 +160,11 @@ def require_whole(release: Release) -> None:
 
 
 def version_of(server: Path) -> str:
-    """The version that is current, '' if none; whole in any case."""
-    current = Root(server / "root").current
-    if current is None:
-        return ""
-    require_whole(current)
-    return current.manifest.version
+    """The version that is current, '' if none; that and every other release is whole."""
+    root = Root(server / "root")
+    for release in root.all():
+        require_whole(release)
+    return root.current.manifest.version if root.current else ""
 
 
 def require_done(scene: Scene, server: Path) -> None:
