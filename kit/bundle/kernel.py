@@ -29,6 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(list(arguments))
     try:
         {"verify": _verify, "install": _install, "rollback": _rollback}[options.verb](options)
+        sys.stdout.flush()
     except KitError as problem:
         print("\n".join(problem.lines()), file=sys.stderr)
         return problem.exit_code

@@ -90,7 +90,6 @@ def child(order: dict[str, Any]) -> None:
         code = run(order["arguments"])
     except BaseException:  # noqa: BLE001 - the test looks for it in the output
         traceback.print_exc()
-    sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 

@@ -1,6 +1,7 @@
 """A page opened in a headless Chromium, and every outside address that it asked for.
 
-Knows Chromium's command line. Its own log of requests tells what pages want; strace what it tried.
+Knows Chromium's command line. Its own log of requests tells who asked: a page, or the browser for
+itself, which calls its maker whatever page is open and is no part of the kit.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from kit.ops.prove.stage import Stage
-from kit.ops.prove.trace import Trace, is_inside
+from kit.ops.prove.trace import is_inside
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 OPEN_S = 120.0
@@ -28,7 +29,8 @@ _FLAGS = (
     ),
     *("--virtual-time-budget=20000", "--timeout=60000"),
 )
-_URL = re.compile(r'"url":"([^"]+)"')
+_REQUEST = re.compile(r'"initiator":"(?P<initiator>[^"]*)".*?"url":"(?P<url>[^"]+)"')
+_BROWSER_ITSELF = "not an origin"
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,9 @@ class Seen:
 
     dom: str
     urls: tuple[str, ...]
-    trace: Trace
+    """Outside addresses that the page asked for."""
+    own_urls: tuple[str, ...]
+    """Those that the browser asked for by itself."""
 
 
 def find_browser(named: str = "") -> str:
@@ -51,20 +55,22 @@ def open_page(stage: Stage, browser: str, url: str, folder: Path) -> Seen:
     log, profile = folder / "net-log.json", folder / "profile"
     log.unlink(missing_ok=True)
     command = [browser, *_FLAGS, f"--user-data-dir={profile}", f"--log-net-log={log}"]
-    _, dom, _, trace = stage.run([*command, "--dump-dom", url], timeout_s=OPEN_S)
+    _, dom, _, _ = stage.run([*command, "--dump-dom", url], timeout_s=OPEN_S)
     shutil.rmtree(profile, ignore_errors=True)
     text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
-    return Seen(dom, outside_urls(text), trace)
+    return Seen(dom, *outside_urls(text))
 
 
-def outside_urls(net_log: str) -> tuple[str, ...]:
-    """Addresses of other machines in a log of requests, each once."""
-    found: dict[str, None] = {}
-    for quoted in _URL.findall(net_log):
-        url = json.loads(f'"{quoted}"')
+def outside_urls(net_log: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(those of pages, those of the browser itself): addresses of other machines, each once."""
+    of_pages: dict[str, None] = {}
+    of_browser: dict[str, None] = {}
+    for request in _REQUEST.finditer(net_log):
+        url = json.loads(f'"{request["url"]}"')
         parts = urlsplit(url)
         host = parts.hostname or ""
         is_asked = parts.scheme in ("http", "https", "ws", "wss")
         if is_asked and host != "localhost" and not is_inside(host):
-            found[url] = None
-    return tuple(found)
+            own = request["initiator"] == _BROWSER_ITSELF
+            (of_browser if own else of_pages)[url] = None
+    return tuple(of_pages), tuple(of_browser)

@@ -59,4 +59,4 @@ def plant_in_page(stage: Stage, browser: str, folder: Path) -> Control:
         seen = open_page(stage, browser, page.as_uri(), folder)
     except subprocess.TimeoutExpired:
         return Control(name, is_caught=False, said="the browser did not end")
-    return Control(name, any(OUTSIDE in url for url in seen.urls) or is_seen(seen.trace))
+    return Control(name, any(OUTSIDE in url for url in seen.urls))

@@ -149,8 +149,9 @@ def _page(journey: Journey, stage: Stage, url: str) -> Step:
     seconds = round(time.monotonic() - started, 1)
     if 'id="question"' not in seen.dom:
         said = "the page did not come up"
-        return Step(name, "failed", seconds, said, seen.trace, seen.urls)
-    return Step(name, "ok", seconds, "", seen.trace, seen.urls)
+        return Step(name, "failed", seconds, said, urls=seen.urls)
+    own = f"the browser asked for {len(seen.own_urls)} addresses of its maker's by itself"
+    return Step(name, "ok", seconds, own if seen.own_urls else "", urls=seen.urls)
 
 
 def _backup(name: str, journey: Journey, stage: Stage) -> list[Step]:

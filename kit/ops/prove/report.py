@@ -94,7 +94,7 @@ def render(report: Report) -> str:
         f"Bundle: {report.bundle or 'none, the kit as it is'}.",
         "Every step ran in a network namespace that has loopback and nothing else, under strace.",
         "Counted is every call that names an outside address, and every look-up of a name, however"
-        " it ended.",
+        " it ended; of a browser, what pages asked for.",
         "",
         "| step | outcome | seconds | processes | calls | attempts |",
         "|---|---|---:|---:|---:|---:|",
@@ -120,4 +120,4 @@ def render(report: Report) -> str:
 
 def _told(step: Step) -> str:
     said = " ".join(step.said.split()).replace("|", "/")
-    return f"{step.outcome}: {said}" if said and step.outcome != "ok" else step.outcome
+    return f"{step.outcome}: {said}" if said else step.outcome
