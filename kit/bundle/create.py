@@ -73,7 +73,8 @@ To check everything with tools of your own system first:
     minisign -Vm manifest.json -p THE-KEY-YOU-WERE-GIVEN.pub
     sha256sum -c SHA256SUMS
 
-docs/index.html opens in any browser; in a split bundle it is there once it is installed.
+docs/index.html opens in any browser; in a split bundle or a delta it is there once it is
+installed, in files/docs of the release.
 """
 
 

@@ -11,11 +11,12 @@ Runs on Python 3.9 with the standard library alone.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -24,7 +25,7 @@ from kit.bundle import environment
 from kit.bundle.command import link_command
 from kit.bundle.manifest import Manifest
 from kit.bundle.minisign import PublicKey
-from kit.bundle.preflight import choose_python, examine, require_fit
+from kit.bundle.preflight import choose_python, examine, examine_serving, require_fit
 from kit.bundle.releases import Release, Root
 from kit.bundle.rollback import restore
 from kit.bundle.server import look, version_key
@@ -71,7 +72,7 @@ def install(
     """
     root = Root(plan.serving.root)
     service = service or service_of(plan.serving)
-    with explain_os_errors(root.folder), root.locked():
+    with _open_to(plan.serving), explain_os_errors(root.folder), root.locked():
         if left := root.remove_leftovers():
             say(f"removed what an earlier attempt left: {', '.join(left)}")
         current = root.current
@@ -79,9 +80,8 @@ def install(
         if current is not None and current.manifest == manifest:
             release = current
             say(f"{current.id} is installed and current already")
-            if not root.is_settled or remembered(plan.serving.root) != plan.serving:
-                service.require_stoppable()
-                _see_through(plan, root, current, root.previous, service, say)
+            if plan.admin or not root.is_settled or remembered(root.folder) != plan.serving:
+                _serve_otherwise(plan, root, current, service, say)
         else:
             service.require_stoppable()
             python = _preflight(plan, manifest, current, say)
@@ -91,6 +91,17 @@ def install(
         for name in root.prune():
             say(f"removed the old release {name}")
     return release
+
+
+@contextlib.contextmanager
+def _open_to(serving: Serving) -> Iterator[None]:
+    """A service's user reads what is laid out, however root's umask closes new files."""
+    before = os.umask(0o022) if serving.has_service else None
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.umask(before)
 
 
 def _accept(
@@ -139,8 +150,9 @@ def check_order(manifest: Manifest, current: Release | None, allowed: tuple[str,
 
 
 def _preflight(plan: InstallPlan, manifest: Manifest, current: Release | None, say: Say) -> str:
-    server = look(plan.serving.root, (plan.serving.port,))
-    findings = examine(manifest, server, plan.serving, is_first=current is None, admin=plan.admin)
+    serving = plan.serving
+    server = look(serving.root, (serving.port,), for_service=serving.has_service)
+    findings = examine(manifest, server, serving, is_first=current is None, admin=plan.admin)
     for finding in findings:
         step = f" - {finding.next_step}" if finding.next_step else ""
         say(f"{finding.state:<5} {finding.name:<8} {finding.found}{step}")
@@ -214,11 +226,39 @@ def _activate(
         _back_up(release, plan.serving, say)
         with stopped(service):
             root.switch(release)
-    else:
-        if plan.admin:
             _make_account(plan, release, say)
+    else:
+        _make_account(plan, release, say)
         root.switch(release)
     _see_through(plan, root, release, previous, service, say)
+
+
+def _serve_otherwise(
+    plan: InstallPlan, root: Root, current: Release, service: Service, say: Say
+) -> None:
+    """The release that is current already is served as planned, or as before."""
+    service.require_stoppable()
+    before = remembered(root.folder)
+    if before is not None and before != plan.serving:
+        findings = examine_serving(
+            look(root.folder, (plan.serving.port,) if before.port != plan.serving.port else ()),
+            plan.serving,
+            has_accounts=bool(plan.admin) or _has_accounts(plan.serving, current),
+        )
+        require_fit(findings)
+    service.prepare()
+    _make_account(plan, current, say)
+    _see_through(plan, root, current, root.previous, service, say)
+
+
+def _has_accounts(serving: Serving, release: Release) -> bool:
+    """Whether somebody can sign in. Only asked where somebody has to."""
+    if not serving.is_open:
+        return False
+    done = run_release(serving, release, ["user", "list", "--json"])
+    if done.returncode != 0:
+        raise MachineError(f"the accounts cannot be read, so nothing was changed: {said(done)}")
+    return bool(json.loads(done.stdout)["users"])
 
 
 def _see_through(
@@ -237,6 +277,14 @@ def _see_through(
         if not service.is_healthy():
             raise MachineError("the new release did not become healthy in time")
     except KitError as problem:
+        before = remembered(root.folder)
+        if release.good and before not in (None, plan.serving):
+            service.stop()
+            service_of(before).start()
+            raise MachineError(
+                f"it is served as before, at {before.url}/: {problem.message}",
+                hint="see why: journalctl -u kit" if plan.serving.has_service else "see its log",
+            ) from problem
         if previous is None or release.good:
             raise
         root.record("switching back", to=previous.id, why=problem.message)
@@ -270,6 +318,8 @@ def _switch_back(
 
 def _make_account(plan: InstallPlan, release: Release, say: Say) -> None:
     """Somebody can sign in from the first start on. An account that is there stays as it is."""
+    if not plan.admin:
+        return
     command = ["user", "add", plan.admin, "--role", "admin", "--password-stdin"]
     done = run_release(plan.serving, release, command, stdin=plan.admin_password + "\n")
     if done.returncode != 0:

@@ -47,11 +47,17 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True)
     verified = verbs.add_parser("verify", help="check every byte and change nothing")
     verified.add_argument("--repair", action="store_true", help="mend one bad volume")
-    installed = verbs.add_parser("install", help="check, install and start")
+    installed = verbs.add_parser(
+        "install",
+        prog="install.sh",
+        help="check, install and start",
+        epilog="Other verbs: install.sh verify, install.sh rollback; each has --help too.",
+    )
     back = verbs.add_parser("rollback", help="go back to the release before")
     back.add_argument("--lose-newer", action="store_true", help="and to its data, if need be")
     for command in (verified, installed):
-        command.add_argument("folder", type=Path, help="the bundle's folder")
+        # install.sh names it: its own folder.
+        command.add_argument("folder", type=Path, help=argparse.SUPPRESS)
         command.add_argument("--key", type=Path, help="the maker's public key, which you trust")
         command.add_argument("--allow", action="append", default=[], choices=ALLOWED)
     installed.add_argument("--fingerprint", default="", help="of the key, as you were told it")

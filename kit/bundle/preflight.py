@@ -46,8 +46,14 @@ def examine(
         _loopback(server),
     ]
     if is_first:
-        findings += [*_ports(server), *_account(serving, admin)]
+        has_accounts = bool(admin) or (serving.home / "kit.db").is_file()
+        findings += examine_serving(server, serving, has_accounts=has_accounts)
     return findings + _systemd(server, serving.has_service)
+
+
+def examine_serving(server: Server, serving: Serving, *, has_accounts: bool) -> list[Finding]:
+    """Whether the page can be served so: its port is free, and who reaches it has to sign in."""
+    return [*_ports(server), *_account(serving, has_accounts)]
 
 
 def require_fit(findings: list[Finding]) -> None:
@@ -161,14 +167,14 @@ def _ports(server: Server) -> list[Finding]:
     return [Finding(f"port {port}", FAIL, "in use", step) for port in server.busy_ports]
 
 
-def _account(serving: Serving, admin: str) -> list[Finding]:
+def _account(serving: Serving, has_accounts: bool) -> list[Finding]:
     """Threat: a page that the whole office reaches and nobody has to sign in to."""
     if not serving.is_open:
         return []
-    if not admin and not (serving.home / "kit.db").is_file():
+    if not has_accounts:
         step = "name the first account, its password is asked for: --admin NAME"
         return [Finding("account", FAIL, f"others reach {serving.host}", step)]
-    return [Finding("account", OK, admin or "those that are there")]
+    return [Finding("account", OK, "somebody can sign in")]
 
 
 def _systemd(server: Server, wants_systemd: bool) -> list[Finding]:

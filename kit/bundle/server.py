@@ -17,7 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PYTHONS = ("python3", *(f"python3.{minor}" for minor in range(11, 16)))
-_ASK = "import sys, venv, ssl, sqlite3; print('%d.%d' % sys.version_info[:2])"
+_PLACES = ("/usr/bin", "/usr/local/bin")
+_HOMES = ("/root/", "/home/", "/run/user/")  # closed to the service by ProtectHome
+_ASK = (
+    "import sys, venv, ssl, sqlite3;"
+    " print('%d.%d' % sys.version_info[:2], sys.base_prefix, sep='\\n')"
+)
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class Server:
     system: str
     glibc: str
     pythons: tuple[tuple[str, str], ...]
-    """(version, path) of those that can make a virtual environment."""
+    """(version, path) of those that can make a virtual environment; for a service, its too."""
     memory_bytes: int
     free_memory_bytes: int
     free_disk_bytes: int
@@ -42,15 +47,18 @@ class Server:
     cpu_flags: frozenset[str]
 
 
-def look(root: Path, ports: tuple[int, ...]) -> Server:
-    """This machine, with the disk of `root` and those of `ports` that are taken."""
+def look(root: Path, ports: tuple[int, ...], *, for_service: bool = False) -> Server:
+    """This machine, with the disk of `root` and those of `ports` that are taken.
+
+    `for_service` leaves out Pythons in somebody's home, where a service cannot reach them.
+    """
     memory = _meminfo()
     cpu, flags = _cpu()
     return Server(
         machine=platform.machine(),
         system=platform.system(),
         glibc=_glibc(),
-        pythons=tuple(find_pythons()),
+        pythons=tuple(find_pythons(for_service=for_service)),
         memory_bytes=memory.get("MemTotal", 0),
         free_memory_bytes=memory.get("MemAvailable", 0),
         free_disk_bytes=_free_disk(root),
@@ -63,13 +71,14 @@ def look(root: Path, ports: tuple[int, ...]) -> Server:
     )
 
 
-def find_pythons(extra: tuple[str, ...] = ()) -> list[tuple[str, str]]:
+def find_pythons(*, for_service: bool = False) -> list[tuple[str, str]]:
     """(version, path) of every Python here that can make a virtual environment, newest first."""
     found: dict[str, str] = {}
-    for name in (*extra, sys.executable, *_PYTHONS):
+    system = [f"{place}/{name}" for place in _PLACES for name in _PYTHONS]
+    for name in (sys.executable, *_PYTHONS, *(system if for_service else ())):
         path = shutil.which(name) if name else None
-        version = _version_of(path) if path else ""
-        if path and version:
+        version, base = _asked(path) if path else ("", "")
+        if path and version and not (for_service and f"{base}/".startswith(_HOMES)):
             found.setdefault(version, path)
     return sorted(found.items(), key=lambda pair: version_key(pair[0]), reverse=True)
 
@@ -79,7 +88,8 @@ def version_key(text: str) -> tuple[int, ...]:
     return tuple(int(part) if part.isdigit() else 0 for part in text.split("."))
 
 
-def _version_of(path: str) -> str:
+def _asked(path: str) -> tuple[str, str]:
+    """(version, where it lives) of a Python; empty if it is none, or cannot make environments."""
     try:
         asked = subprocess.run(
             [path, "-I", "-c", _ASK],
@@ -89,8 +99,9 @@ def _version_of(path: str) -> str:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return asked.stdout.strip() if asked.returncode == 0 else ""
+        return "", ""
+    version, _, base = asked.stdout.strip().partition("\n")
+    return (version, base) if asked.returncode == 0 else ("", "")
 
 
 def _glibc() -> str:

@@ -50,7 +50,7 @@ def stood_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "create", make)
     monkeypatch.setattr(install, "self_test", lambda _python, _home: {"schema": 1})
     monkeypatch.setattr(install, "link_command", lambda _serving: None)
-    monkeypatch.setattr(install, "look", lambda _root, _ports: SERVER)
+    monkeypatch.setattr(install, "look", lambda _root, _ports, **_kind: SERVER)
 
 
 class Box:
@@ -87,10 +87,10 @@ class Box:
         write.write_bundle(folder, [*parts(seed), signer], template, key, base=base)
         return folder
 
-    def install(self, bundle: Path, **changes: object) -> str:
+    def install(self, bundle: Path, *, host: str = "127.0.0.1", **changes: object) -> str:
         plan = InstallPlan(
             bundle,
-            Serving(self.root.folder, self.folder / "home", "kit"),
+            Serving(self.root.folder, self.folder / "home", "kit", host),
             **changes,  # type: ignore[arg-type]
         )
         release = install.install(plan, say=self.said.append, service=self.service)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,9 +15,9 @@ from kit.bundle import rollback as rollback_module
 from kit.bundle.install import DOWNGRADE
 from kit.bundle.installed import find_changes
 from kit.bundle.minisign import SecretKey
-from kit.bundle.releases import CURRENT
+from kit.bundle.releases import CURRENT, Release
 from kit.bundle.rollback import rollback
-from kit.bundle.serving import Serving
+from kit.bundle.serving import Serving, remembered
 from kit.errors import (
     AlreadyRunning,
     BundleError,
@@ -23,7 +27,7 @@ from kit.errors import (
     UsageError,
 )
 from tests.bundle.conftest import Box
-from tests.bundle.made import KEY, parts
+from tests.bundle.made import KEY, SERVER, parts
 
 TOLD = {"fingerprint": KEY.public.fingerprint}
 
@@ -121,6 +125,82 @@ def test_the_same_bundle_twice_changes_nothing(box: Box) -> None:
     box.install(bundle)
     assert box.service.calls == calls
     assert "already" in box.said[-1]
+
+
+def test_a_service_reads_what_root_laid_out(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where root's new files are closed to others, a service's release is not; root's way stays."""
+    ready = dataclasses.replace(SERVER, has_systemd=True, is_root=True)
+    monkeypatch.setattr(install, "look", lambda _root, _ports, **_kind: ready)
+    serving = Serving(box.root.folder, box.folder / "home", has_service=True)
+    plan = install.InstallPlan(box.bundle(), serving, **TOLD)
+    before = os.umask(0o077)
+    try:
+        release = install.install(plan, say=box.said.append, service=box.service)
+        assert os.umask(0o077) == 0o077
+    finally:
+        os.umask(before)
+    paths = [box.root.folder, *release.folder.rglob("*"), release.folder, release.folder.parent]
+    closed = [path for path in paths if path.stat().st_mode & 0o044 != 0o044]
+    assert closed == []
+
+
+class Accounts:
+    """Stands in for the release's `kit user`."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def run(
+        self, _serving: Serving, _release: Release, arguments: list[str], *, stdin: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        del stdin
+        if arguments[:2] == ["user", "add"]:
+            self.names.append(arguments[2])
+        return subprocess.CompletedProcess(arguments, 0, json.dumps({"users": self.names}), "")
+
+
+@pytest.fixture
+def accounts(monkeypatch: pytest.MonkeyPatch) -> Accounts:
+    found = Accounts()
+    monkeypatch.setattr(install, "run_release", found.run)
+    return found
+
+
+def test_an_installed_bundle_is_opened_to_the_office(box: Box, accounts: Accounts) -> None:
+    """Run again with another address: refused while nobody could sign in, the account is made
+    first, and what runs is not stopped for a refusal."""
+    bundle = box.bundle()
+    box.install(bundle, **TOLD)
+    calls = list(box.service.calls)
+    with pytest.raises(MachineError) as caught:
+        box.install(bundle, host="0.0.0.0")
+    assert "--admin NAME" in "\n".join(caught.value.lines())
+    assert box.service.calls == calls
+    box.install(bundle, host="0.0.0.0", admin="thandi")
+    assert accounts.names == ["thandi"]
+    assert box.service.calls == [*calls, "prepare", "start"]
+    served = remembered(box.root.folder)
+    assert served is not None
+    assert served.is_open
+
+
+def test_an_upgrade_makes_the_account_it_was_told(box: Box, accounts: Accounts) -> None:
+    """--admin counts whatever was installed before."""
+    box.install(box.bundle("1.2.0"), **TOLD)
+    box.install(box.bundle("1.3.0", seed=1), admin="thandi")
+    assert accounts.names == ["thandi"]
+
+
+def test_what_cannot_be_served_otherwise_is_served_as_before(box: Box, accounts: Accounts) -> None:
+    """An address that does not work is not remembered."""
+    bundle = box.bundle()
+    box.install(bundle, **TOLD)
+    box.service.is_well = False
+    with pytest.raises(MachineError, match="served as before"):
+        box.install(bundle, host="192.0.2.7", admin="thandi")
+    served = remembered(box.root.folder)
+    assert served is not None
+    assert served.host == "127.0.0.1"
 
 
 @pytest.mark.parametrize("step", ["stage", "create", "self_test", "require_fit"])

@@ -10,6 +10,11 @@
 #   minisign -Vm manifest.json -p KEY.pub && sha256sum -c SHA256SUMS
 set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+if [ ! -f "$here/kernel/kit/bundle/kernel.py" ]; then
+    echo "error: $here/kernel is missing: this is not a whole bundle" >&2
+    echo "hint: copy the whole folder of the bundle, and run the install.sh in it" >&2
+    exit 2
+fi
 case "${1:-}" in
 verify) shift && set -- verify "$here" "$@" ;;
 rollback) shift && set -- rollback "$@" ;;
