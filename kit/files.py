@@ -53,8 +53,11 @@ def explain_os_errors(path: Path) -> Iterator[None]:
 
 def sha256_file(path: Path) -> str:
     """The file's SHA-256 as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        while block := stream.read(BLOCK_BYTES):  # hashlib.file_digest is of Python 3.11
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def copy_hashing(
