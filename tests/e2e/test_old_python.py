@@ -16,7 +16,7 @@ CHECKOUT = Path(__file__).parents[2]
 
 
 def test_the_kernel_calls_nothing_new(tmp_path: Path) -> None:
-    """By mypy's knowledge of Python 3.10, the oldest it has; the grammar of 3.9 is a fast test's."""
+    """By what mypy knows of Python 3.10, its oldest; the grammar of 3.9 is a fast test's."""
     command = [sys.executable, "-m", "mypy", "--python-version", "3.10"]
     command += ["--cache-dir", str(tmp_path), *(f"kit/{name}" for name in KERNEL)]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
