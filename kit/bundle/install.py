@@ -258,7 +258,7 @@ def _has_accounts(serving: Serving, release: Release) -> bool:
     done = run_release(serving, release, ["user", "list", "--json"])
     if done.returncode != 0:
         raise MachineError(f"the accounts cannot be read, so nothing was changed: {said(done)}")
-    return bool(json.loads(done.stdout)["users"])
+    return any(not user["disabled"] for user in json.loads(done.stdout)["users"])
 
 
 def _see_through(

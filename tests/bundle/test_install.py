@@ -155,7 +155,8 @@ class Accounts:
         del stdin
         if arguments[:2] == ["user", "add"]:
             self.names.append(arguments[2])
-        return subprocess.CompletedProcess(arguments, 0, json.dumps({"users": self.names}), "")
+        users = [{"name": name, "disabled": False} for name in self.names]
+        return subprocess.CompletedProcess(arguments, 0, json.dumps({"users": users}), "")
 
 
 @pytest.fixture
