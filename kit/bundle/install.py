@@ -118,7 +118,8 @@ def _accept(
     manifest, comment = read_signed_manifest(plan.bundle, key)
     say(f"signed by {key.id_text}: {comment}")
     check_order(manifest, current, plan.allowed)
-    require_base(manifest, current)
+    if current is None or current.manifest != manifest:
+        require_base(manifest, current)
     now = datetime.now(timezone.utc)  # noqa: UP017 - 3.9
     for note in check_time(manifest, now, plan.allowed):
         say(f"note: {note}")

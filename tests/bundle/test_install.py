@@ -14,7 +14,7 @@ from kit.bundle import environment, install
 from kit.bundle import rollback as rollback_module
 from kit.bundle.install import DOWNGRADE
 from kit.bundle.minisign import SecretKey
-from kit.bundle.releases import CURRENT, Release
+from kit.bundle.releases import CURRENT, GOOD, Release
 from kit.bundle.rollback import rollback
 from kit.bundle.serving import Serving, remembered
 from kit.errors import (
@@ -98,6 +98,21 @@ def test_a_delta_takes_the_rest_from_what_is_installed(box: Box) -> None:
     assert box.current.startswith("1.3.0-")
     with pytest.raises(BundleError, match="carries only what changed"):
         box.install(box.bundle("1.4.0", base=current.manifest, seed=3))
+
+
+def test_a_delta_that_is_current_is_taken_again(box: Box) -> None:
+    """A switch to a delta that was cut short is seen through by the same command, as any other."""
+    box.install(box.bundle("1.2.0"), **TOLD)
+    base = box.root.current
+    assert base is not None
+    delta = box.bundle("1.3.0", base=base.manifest)
+    box.install(delta)
+    current = box.root.current
+    assert current is not None
+    (current.folder / GOOD).unlink()  # as a kill right after the switch leaves it
+    assert not box.root.is_settled
+    assert box.install(delta) == current.id
+    assert box.root.is_settled
 
 
 def test_order_is_kept(box: Box) -> None:
