@@ -86,7 +86,7 @@ def install(
             service.require_stoppable()
             python = _preflight(plan, manifest, current, say)
             release = _build(plan, root, manifest, current, python, say, on_progress)
-            root.trust(key, f"of {manifest.name}, trusted with {manifest.version}")
+            _put_on_record(plan, root, key, release)
             _activate(plan, root, release, current, service, say)
         for name in root.prune():
             say(f"removed the old release {name}")
@@ -148,6 +148,15 @@ def check_order(manifest: Manifest, current: Release | None, allowed: tuple[str,
             f"{current.manifest.version} is installed",
             hint=f"install a bundle of {manifest.minimum_version} first",
         )
+
+
+def _put_on_record(plan: InstallPlan, root: Root, key: PublicKey, release: Release) -> None:
+    """The key is trusted, and the audit says why, and what was laid out and signed by whom."""
+    if key not in root.trusted_keys():
+        by = f"the key file {plan.key}" if plan.key else "a compared fingerprint"
+        root.record("trusted", key=key.id_text, by=by)
+    root.trust(key, f"of {release.manifest.name}, trusted with {release.manifest.version}")
+    root.record("laid out", release=release.id, manifest=release.manifest.sha256, key=key.id_text)
 
 
 def _preflight(plan: InstallPlan, manifest: Manifest, current: Release | None, say: Say) -> str:

@@ -45,6 +45,18 @@ def test_the_first_bundle_needs_a_confirmed_key(box: Box) -> None:
     assert box.service.calls == ["prepare", "start"]
 
 
+def test_the_audit_says_whose_release_it_is(box: Box) -> None:
+    """Who was trusted and why, which manifest of which key, and what was switched to."""
+    box.install(box.bundle(), **TOLD)
+    current = box.root.current
+    assert current is not None
+    lines = (box.root.folder / "audit.jsonl").read_text().splitlines()
+    trusted, laid_out, switching, good = map(json.loads, lines)
+    assert (trusted["key"], trusted["by"]) == (KEY.public.id_text, "a compared fingerprint")
+    assert (laid_out["manifest"], laid_out["key"]) == (current.manifest.sha256, KEY.public.id_text)
+    assert (switching["to"], good["release"]) == (current.id, current.id)
+
+
 def test_every_file_is_laid_out_as_listed(box: Box) -> None:
     """A release holds the manifest's files with their bytes, and nothing beside them."""
     box.install(box.bundle(), **TOLD)
