@@ -86,7 +86,7 @@ def install(
             service.require_stoppable()
             python = _preflight(plan, manifest, current, say)
             release = _build(plan, root, manifest, current, python, say, on_progress)
-            root.trust(key, f"of {manifest.name}, trusted with {manifest.version}")
+            _put_on_record(plan, root, key, release)
             _activate(plan, root, release, current, service, say)
         for name in root.prune():
             say(f"removed the old release {name}")
@@ -118,7 +118,8 @@ def _accept(
     manifest, comment = read_signed_manifest(plan.bundle, key)
     say(f"signed by {key.id_text}: {comment}")
     check_order(manifest, current, plan.allowed)
-    require_base(manifest, current)
+    if current is None or current.manifest != manifest:
+        require_base(manifest, current)
     now = datetime.now(timezone.utc)  # noqa: UP017 - 3.9
     for note in check_time(manifest, now, plan.allowed):
         say(f"note: {note}")
@@ -147,6 +148,15 @@ def check_order(manifest: Manifest, current: Release | None, allowed: tuple[str,
             f"{current.manifest.version} is installed",
             hint=f"install a bundle of {manifest.minimum_version} first",
         )
+
+
+def _put_on_record(plan: InstallPlan, root: Root, key: PublicKey, release: Release) -> None:
+    """The key is trusted, and the audit says why, and what was laid out and signed by whom."""
+    if key not in root.trusted_keys():
+        by = f"the key file {plan.key}" if plan.key else "a compared fingerprint"
+        root.record("trusted", key=key.id_text, by=by)
+    root.trust(key, f"of {release.manifest.name}, trusted with {release.manifest.version}")
+    root.record("laid out", release=release.id, manifest=release.manifest.sha256, key=key.id_text)
 
 
 def _preflight(plan: InstallPlan, manifest: Manifest, current: Release | None, say: Say) -> str:
@@ -258,7 +268,7 @@ def _has_accounts(serving: Serving, release: Release) -> bool:
     done = run_release(serving, release, ["user", "list", "--json"])
     if done.returncode != 0:
         raise MachineError(f"the accounts cannot be read, so nothing was changed: {said(done)}")
-    return bool(json.loads(done.stdout)["users"])
+    return any(not user["disabled"] for user in json.loads(done.stdout)["users"])
 
 
 def _see_through(

@@ -104,7 +104,7 @@ def damaged(manifest: Manifest, problems: Sequence[Problem]) -> BundleError:
     volumes = {volume.path for volume in manifest.volumes}
     hint = "copy the bundle again; do not install it"
     if len({problem.where for problem in problems} & volumes) == len(problems) == 1:
-        hint = "one volume can be computed from the others: kit bundle verify --repair FOLDER"
+        hint = "one volume can be computed from the others: verify the bundle with --repair"
     return BundleError("the bundle is damaged", problems=problems, hint=hint)
 
 

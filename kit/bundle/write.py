@@ -72,7 +72,7 @@ def write_bundle(
     and left out. `volume_bytes` > 0 cuts all but the front into volumes.
     Raises: UsageError (folder, names), BundleError (twins), DiskFull.
     """
-    _require_empty(folder)
+    require_empty(folder)
     parts = sorted(parts, key=lambda part: part.path)
     known = {file.sha256: file for file in base.files} if base else {}
     require_space(folder, sum(part.size_bytes for part in parts))
@@ -94,7 +94,8 @@ def write_bundle(
     return manifest
 
 
-def _require_empty(folder: Path) -> None:
+def require_empty(folder: Path) -> None:
+    """A bundle can be written there: the folder is new or empty. Raises: UsageError."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(
             f"{folder} is there already and not empty",

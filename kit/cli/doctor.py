@@ -76,6 +76,7 @@ def _probe(home: Path, output: Path | None) -> None:
         return
     write_atomic(output, text.encode())
     say(f"{output}: carry it to the connected side, then: kit model list --for {output.name}")
+    say(f"and for a bundle: kit bundle create --for {output.name}")
 
 
 def _prove(

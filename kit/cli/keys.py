@@ -23,6 +23,12 @@ NewKey = Annotated[Path, typer.Argument(help="The new public key.", metavar="NEW
 Root = Annotated[Path | None, typer.Option("--root", help="Where releases lie; usually /opt/kit.")]
 
 
+_NO_WORD = (
+    "carry it here beside the key, as kit bundle rotate wrote it; without the old key, compare"
+    " the new one's fingerprint: --fingerprint"
+)
+
+
 def add_commands(app: typer.Typer) -> None:
     """`kit bundle` has the verbs of this module."""
     for verb in (keygen, rotate, trust, distrust, keys):
@@ -88,7 +94,7 @@ def trust(
             require_same_fingerprint(follower, fingerprint)
             by = "a compared fingerprint"
         else:
-            signature = _read(_signature_of(new))
+            signature = _read(_signature_of(new), hint=_NO_WORD)
             by = check_successor(follower, signature, releases.trusted_keys()).id_text
         releases.trust(follower, f"trusted by {by}")
         releases.record("trusted", key=follower.id_text, by=by)
@@ -182,8 +188,10 @@ def public_key(path: Path) -> PublicKey:
     return parse_public_key(_read(path))
 
 
-def _read(path: Path) -> str:
+def _read(path: Path, hint: str | None = None) -> str:
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as problem:
-        raise UsageError(f"{path} cannot be read: {problem}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is no text", hint=hint) from None
+    except OSError as problem:
+        raise UsageError(f"{path} cannot be read: {problem.strerror}", hint=hint) from None

@@ -20,7 +20,7 @@ from kit.bundle.create import BundledModel
 from kit.bundle.manifest import Manifest, Target, parse_manifest
 from kit.bundle.minisign import SecretKey
 from kit.bundle.wheels import needed_glibc, read_wheel
-from kit.bundle.write import Part, write_bundle
+from kit.bundle.write import Part, require_empty, write_bundle
 from kit.config import Config, read_settings
 from kit.errors import UsageError
 from kit.files import make_private_folder, write_atomic
@@ -75,6 +75,11 @@ def make_bundle(
     target = options.target or _this_machine(checkout)
     target = replace(target, backend=options.backend)
     created = (options.created or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    require_empty(options.output)
+    given = [
+        create.settings_part(_settings(config.home, models, options.settings)),
+        *create.python_parts(options.python_archive, target),
+    ]
     make_private_folder(config.home)
     names = (target.machine, target.python, target.glibc, target.backend)
     house = config.home / "wheelhouse" / "-".join(filter(None, names))
@@ -87,10 +92,9 @@ def make_bundle(
             *create.front_parts(package, key.public, options.name, __version__, created),
             *create.wheel_parts(wheels, app),
             *create.model_parts(models),
-            create.settings_part(_settings(config.home, models, options.settings)),
+            *given,
             *create.unit_parts(),
             *create.doc_parts(checkout),
-            *create.python_parts(options.python_archive, target),
             *create.notice_parts(
                 options.name, __version__, created, wheels, models, _llama_version(house)
             ),

@@ -15,7 +15,7 @@ from kit.bundle import rollback as rollback_module
 from kit.bundle.install import DOWNGRADE
 from kit.bundle.installed import find_changes
 from kit.bundle.minisign import SecretKey
-from kit.bundle.releases import CURRENT, Release
+from kit.bundle.releases import CURRENT, GOOD, Release
 from kit.bundle.rollback import rollback
 from kit.bundle.serving import Serving, remembered
 from kit.errors import (
@@ -44,6 +44,18 @@ def test_the_first_bundle_needs_a_confirmed_key(box: Box) -> None:
     assert box.root.trusted_keys() == [KEY.public]
     assert box.current.startswith("1.2.0-")
     assert box.service.calls == ["prepare", "start"]
+
+
+def test_the_audit_says_whose_release_it_is(box: Box) -> None:
+    """Who was trusted and why, which manifest of which key, and what was switched to."""
+    box.install(box.bundle(), **TOLD)
+    current = box.root.current
+    assert current is not None
+    lines = (box.root.folder / "audit.jsonl").read_text().splitlines()
+    trusted, laid_out, switching, good = map(json.loads, lines)
+    assert (trusted["key"], trusted["by"]) == (KEY.public.id_text, "a compared fingerprint")
+    assert (laid_out["manifest"], laid_out["key"]) == (current.manifest.sha256, KEY.public.id_text)
+    assert (switching["to"], good["release"]) == (current.id, current.id)
 
 
 def test_every_file_is_laid_out_as_listed(box: Box) -> None:
@@ -101,6 +113,21 @@ def test_a_delta_takes_the_rest_from_what_is_installed(box: Box) -> None:
         box.install(box.bundle("1.4.0", base=current.manifest, seed=3))
 
 
+def test_a_delta_that_is_current_is_taken_again(box: Box) -> None:
+    """A switch to a delta that was cut short is seen through by the same command, as any other."""
+    box.install(box.bundle("1.2.0"), **TOLD)
+    base = box.root.current
+    assert base is not None
+    delta = box.bundle("1.3.0", base=base.manifest)
+    box.install(delta)
+    current = box.root.current
+    assert current is not None
+    (current.folder / GOOD).unlink()  # as a kill right after the switch leaves it
+    assert not box.root.is_settled
+    assert box.install(delta) == current.id
+    assert box.root.is_settled
+
+
 def test_order_is_kept(box: Box) -> None:
     """Older bundles, too great steps and other makers are refused; a flag for it is on record."""
     box.install(box.bundle("1.2.0"), **TOLD)
@@ -156,7 +183,8 @@ class Accounts:
         del stdin
         if arguments[:2] == ["user", "add"]:
             self.names.append(arguments[2])
-        return subprocess.CompletedProcess(arguments, 0, json.dumps({"users": self.names}), "")
+        users = [{"name": name, "disabled": False} for name in self.names]
+        return subprocess.CompletedProcess(arguments, 0, json.dumps({"users": users}), "")
 
 
 @pytest.fixture
