@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.bundle.create import KERNEL
+from kit.bundle.make.create import KERNEL
 
 KIT = Path(__file__).parent.parent / "kit"
 MODULES = sorted(path for path in KIT.rglob("*.py"))

@@ -1,5 +1,5 @@
-"""The trust kernel and what packs for it: models, wheels and pages to a signed bundle and back.
+"""The trust kernel: what checks a bundle, installs it, and goes back; `make/` packs bundles.
 
-manifest, ed25519, minisign, volumes, verify and what installs run on Python 3.9 with the standard
-library alone, and travel at the front of every bundle.
+Every module of this folder runs on Python 3.9 with the standard library alone and travels at the
+front of every bundle; make/ runs on the connected side, and does not.
 """

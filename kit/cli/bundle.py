@@ -105,7 +105,7 @@ def size_of(text: str) -> int:
 
 
 def _backend(text: str) -> str:
-    from kit.bundle.wheelhouse import BACKENDS
+    from kit.bundle.make.wheelhouse import BACKENDS
 
     if text not in BACKENDS:
         raise UsageError(f"no backend {text!r}", hint=f"choose one of {', '.join(BACKENDS)}")

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from kit import __version__
-from kit.bundle import create, wheelhouse
-from kit.bundle.create import BundledModel
+from kit.bundle.make import create, wheelhouse
+from kit.bundle.make.create import BundledModel
+from kit.bundle.make.wheels import needed_glibc, read_wheel
+from kit.bundle.make.write import Part, require_empty, write_bundle
 from kit.bundle.manifest import Manifest, Target, parse_manifest
 from kit.bundle.minisign import SecretKey
-from kit.bundle.wheels import needed_glibc, read_wheel
-from kit.bundle.write import Part, require_empty, write_bundle
 from kit.config import Config, read_settings
 from kit.errors import UsageError
 from kit.files import make_private_folder, write_atomic
@@ -87,9 +87,8 @@ def make_bundle(
     wheels = wheelhouse.gather(checkout, target, house, on_progress=on_progress)
     with tempfile.TemporaryDirectory(dir=house.parent) as work:
         app = create.build_app_wheel(checkout, Path(work), created)
-        package = Path(create.__file__).resolve().parents[1]
         parts: list[Part] = [
-            *create.front_parts(package, key.public, options.name, __version__, created),
+            *create.front_parts(key.public, options.name, __version__, created),
             *create.wheel_parts(wheels, app),
             *create.model_parts(models),
             *given,

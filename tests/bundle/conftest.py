@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from kit.bundle import environment, install, write
+from kit.bundle import environment, install
 from kit.bundle.install import InstallPlan
+from kit.bundle.make import write
+from kit.bundle.make.write import Part
 from kit.bundle.manifest import Manifest, Target
 from kit.bundle.minisign import SecretKey
 from kit.bundle.releases import Root
 from kit.bundle.serving import Serving
 from kit.bundle.trust import SIGNER
-from kit.bundle.write import Part
 from tests.bundle.made import KEY, SERVER, TEMPLATE, parts
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+from kit.bundle.make.write import Part, write_bundle
 from kit.bundle.manifest import Manifest, Target
 from kit.bundle.minisign import SecretKey
 from kit.bundle.server import Server
-from kit.bundle.write import Part, write_bundle
 
 KEY = SecretKey(b"officekt", bytes(range(32)))
 TEMPLATE = Manifest(

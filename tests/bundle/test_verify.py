@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from kit.bundle import volumes
+from kit.bundle.make.write import write_bundle
 from kit.bundle.manifest import CHECKSUMS, MANIFEST, SIGNATURE, Manifest
 from kit.bundle.minisign import SecretKey
 from kit.bundle.verify import EXPIRED, VerifiedBundle, verify
 from kit.bundle.volumes import open_entry
-from kit.bundle.write import write_bundle
 from kit.errors import BundleError, KitError, UsageError
 from tests.bundle.made import KEY, TEMPLATE, make_bundle, parts
 

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from kit.bundle import write
+from kit.bundle.make import write
+from kit.bundle.make.write import Part
 from kit.bundle.releases import Release, Root
 from kit.bundle.trust import SIGNER
-from kit.bundle.write import Part
 from tests.bundle.made import KEY, TEMPLATE, parts
 
 pytestmark = pytest.mark.e2e

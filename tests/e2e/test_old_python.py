@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.bundle.create import KERNEL
+from kit.bundle.make.create import KERNEL
 
 pytestmark = pytest.mark.e2e
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from kit.bundle import minisign
+from kit.bundle.make.write import Part, write_bundle
 from kit.bundle.minisign import parse_public_key
 from kit.bundle.trust import SIGNER
-from kit.bundle.write import Part, write_bundle
 from kit.ops.prove.prove import prove, prover_key
 from tests.bundle.made import KEY, TEMPLATE, parts
 from tests.e2e.drive import CHROMIUM, link_models, run_kit

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.bundle import wheelhouse
+from kit.bundle.make import wheelhouse
 from kit.bundle.minisign import SecretKey
 from kit.config import load_config
 from kit.errors import ConfigError, UsageError

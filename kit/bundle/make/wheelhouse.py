@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from kit.bundle.make.wheels import Wheel, normalized, read_wheel, require_fit
 from kit.bundle.manifest import Target
-from kit.bundle.wheels import Wheel, normalized, read_wheel, require_fit
 from kit.errors import BundleError, FetchError, UsageError
 from kit.files import explain_os_errors
 
@@ -36,7 +36,7 @@ def _quiet(what: str, done: int, total: int | None) -> None:
 
 def checkout_folder() -> Path:
     """The checkout that this kit runs from. Raises: UsageError if it was installed from a wheel."""
-    folder = Path(__file__).resolve().parents[2]
+    folder = Path(__file__).resolve().parents[3]
     if not (folder / "requirements" / "run.lock").is_file():
         raise UsageError(
             "a bundle is made from a checkout of the kit, which this is not",

@@ -19,44 +19,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.bundle import pages
-from kit.bundle.interpreter import read_interpreter
+from kit.bundle.make import pages
+from kit.bundle.make.interpreter import read_interpreter
+from kit.bundle.make.sbom import ModelComponent, NativeComponent, sbom
+from kit.bundle.make.wheels import Wheel, licence_texts, read_wheel
+from kit.bundle.make.write import Part
 from kit.bundle.manifest import Target
 from kit.bundle.minisign import PublicKey
-from kit.bundle.sbom import ModelComponent, NativeComponent, sbom
 from kit.bundle.serving import Serving
 from kit.bundle.trust import SIGNER
 from kit.bundle.units import SERVICE, service_unit
-from kit.bundle.wheels import Wheel, licence_texts, read_wheel
-from kit.bundle.write import Part
 from kit.errors import BundleError, UsageError
 
 # What a bare server needs to check and install: Python 3.9 and the standard library.
+PACKAGE = Path(__file__).resolve().parents[2]
 KERNEL = (
-    "__init__.py",
-    "errors.py",
-    "files.py",
-    "instance.py",
-    "bundle/__init__.py",
-    "bundle/command.py",
-    "bundle/ed25519.py",
-    "bundle/environment.py",
-    "bundle/install.py",
-    "bundle/kernel.py",
-    "bundle/manifest.py",
-    "bundle/minisign.py",
-    "bundle/preflight.py",
-    "bundle/releases.py",
-    "bundle/repair.py",
-    "bundle/rollback.py",
-    "bundle/server.py",
-    "bundle/service.py",
-    "bundle/serving.py",
-    "bundle/stage.py",
-    "bundle/trust.py",
-    "bundle/units.py",
-    "bundle/verify.py",
-    "bundle/volumes.py",
+    *("__init__.py", "errors.py", "files.py", "instance.py"),
+    *(f"bundle/{path.name}" for path in sorted((PACKAGE / "bundle").glob("*.py"))),
 )
 README = """\
 {name}, version {version}, made {created}
@@ -90,14 +69,12 @@ class BundledModel:
     """(path, sha256) of its weights and data."""
 
 
-def front_parts(
-    package: Path, key: PublicKey, title: str, version: str, created: str
-) -> list[Part]:
+def front_parts(key: PublicKey, title: str, version: str, created: str) -> list[Part]:
     """What stands at the front: the installer, the trust kernel, the signer's key, a note."""
     note = README.format(name=title, version=version, created=created)
-    kernel = [Part(f"kernel/kit/{name}", "kernel", package / name) for name in KERNEL]
+    kernel = [Part(f"kernel/kit/{name}", "kernel", PACKAGE / name) for name in KERNEL]
     return [
-        Part("install.sh", "installer", package / "bundle" / "front" / "install.sh"),
+        Part("install.sh", "installer", PACKAGE / "bundle" / "make" / "front" / "install.sh"),
         Part("README.txt", "readme", note.encode()),
         Part(SIGNER, "readme", key.text().encode()),
         *kernel,

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kit.bundle.wheels import Wheel, normalized
+from kit.bundle.make.wheels import Wheel, normalized
 
 _NAMESPACE = uuid.UUID("6a3a1f0e-6c0f-5d0e-9d8e-0b6f3c1f7b11")  # ours, for serial numbers
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from kit.bundle.interpreter import read_interpreter
+from kit.bundle.make.interpreter import read_interpreter
+from kit.bundle.make.wheelhouse import gather, pins, platform_tags
+from kit.bundle.make.wheels import read_wheel, require_fit
 from kit.bundle.manifest import Target
-from kit.bundle.wheelhouse import gather, pins, platform_tags
-from kit.bundle.wheels import read_wheel, require_fit
 from kit.errors import BundleError, UsageError
 
-CHECKOUT = Path(__file__).parents[2]
+CHECKOUT = Path(__file__).parents[3]
 TARGET = Target("x86_64", "3.11", "2.28")
 
 
