@@ -103,6 +103,22 @@ class Searcher:
         kept = fold_duplicates(with_scores(hits, fused, dense, lexical), top_k)
         return SearchResult(kept, notices)
 
+    async def rank(self, query: str, *, reader: str, depth: int) -> dict[str, list[str]]:
+        """{'lexical', 'dense', 'hybrid'} -> documents by their best passage, best first.
+
+        For measuring: `depth` passages of each half count, and none is folded into another.
+        """
+        visible = await asyncio.to_thread(self._library.visible_collection_ids, reader, None)
+        lexical = await asyncio.to_thread(self._search_lexical, query, visible, depth)
+        dense, _ = await asyncio.to_thread(self._search_dense, query, visible, depth)
+        found = {"lexical": fuse((), lexical), "dense": fuse(dense, ())}
+        found["hybrid"] = fuse(dense, lexical)
+        ranked: dict[str, list[str]] = {}
+        for mode, scores in found.items():
+            hits = await asyncio.to_thread(self._library.hits, scores, reader)
+            ranked[mode] = list(dict.fromkeys(hit.document_id for hit in hits))
+        return ranked
+
     async def search_document(self, query: str, *, reader: str, document_id: str) -> DocumentSearch:
         """Every passage of one document, each scored exactly, ranks from 1.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kit.cli import options
-from kit.cli.output import emit, say, table
+from kit.cli.output import emit, meter, say, table
 from kit.config import Config, load_config
 from kit.errors import EngineError
 
@@ -94,6 +94,79 @@ def serving(
     _tell(report, folder, is_json)
     if report.failures:
         raise typer.Exit(EngineError.exit_code)
+
+
+@app.command()
+def retrieval(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR", help="Holds corpus.jsonl, queries.jsonl and qrels/*.tsv (BEIR's layout)."
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", metavar="FOLDER", help="Where the dated folder goes."),
+    ] = None,
+    home: options.HomeOption = None,
+    is_json: options.JsonOption = False,
+) -> None:
+    """Measure search on questions whose right documents are known, your own or a public set.
+
+    By words, by meanings, and by both as the page does. What became worse since the last report of
+    the same data is said, and the exit code is 1.
+    """
+    import tempfile
+    from datetime import UTC, datetime
+
+    from kit import __version__
+    from kit.evaluate.beir import read_judged
+    from kit.evaluate.retrieval import find_before, find_worse, measure, write_report
+    from kit.files import make_private_folder
+    from kit.library.embed import LocalEmbedder
+    from kit.ops.trial_library import trial_library
+    from kit.supply.catalog import STARTER_EMBEDDING
+    from kit.supply.store import find_embedding_folder
+
+    config = load_config(home=home)
+    judged = read_judged(folder)
+    name = config.library.embedding_model or STARTER_EMBEDDING
+    embedding = find_embedding_folder(config.home, name)
+    make_private_folder(config.home)
+    reports = output or config.home / "reports"
+    now = datetime.now(UTC)
+    conditions = {
+        "kit": __version__,
+        "embedding model": name,
+        "chunk_tokens": str(config.library.chunk_tokens),
+    }
+    say(f"loading {name}")
+    embedder = LocalEmbedder(embedding)
+    texts = [(text.id, text.title, text.text) for text in judged.corpus]
+    with tempfile.TemporaryDirectory(prefix="kit-eval-") as passing, meter() as shown:
+        trial = trial_library(
+            Path(passing) / "home", texts, embedder, config.library, on_progress=shown.show
+        )
+        with trial as library:
+            report = measure(
+                judged,
+                library.rank,
+                made_at=f"{now:%Y-%m-%dT%H:%M:%SZ}",
+                conditions=conditions,
+                on_progress=shown.show,
+            )
+    worse = find_worse(report, find_before(reports, report))
+    place = reports / f"retrieval-{judged.name}-{now:%Y-%m-%dT%H%M%SZ}"
+    write_report(report, place, worse)
+    if is_json:
+        emit({"folder": str(place), "worse": worse, **report.as_json()})
+    else:
+        rows = [(mode, *map(str, f.as_json().values())) for mode, f in report.figures.items()]
+        table(rows, ("SEARCH", "NDCG@10", "RECALL@100", "MRR@10", "QUESTIONS"))
+        for line in worse:
+            say(f"worse than before: {line}")
+        print(place)
+    raise typer.Exit(1 if worse else 0)
 
 
 def _model(config: Config) -> Path:

@@ -47,13 +47,18 @@ class Ingestor:
         settings: LibrarySettings,
         *,
         pause: Callable[[], None] = lambda: None,
+        parse: Callable[[Job], ParsedDocument] | None = None,
     ) -> None:
-        """`pause` is called between small pieces of work; it may wait, or raise to stop."""
+        """`pause` is called between small pieces of work; it may wait, or raise to stop.
+
+        `parse` gives texts that are no files; without it a file is read in a child.
+        """
         self._library = library
         self._database = library.database
         self._embedder = embedder
         self._settings = settings
         self._pause = pause
+        self._parse = parse or self._parse_in_child
         repair(library)
 
     def run_next(self) -> bool:
@@ -74,13 +79,7 @@ class Ingestor:
         return True
 
     def _read(self, job: Job) -> None:
-        parsed = parse_in_child(
-            self._library.original_path(job.sha256),
-            job.name,
-            timeout_s=self._settings.parse_timeout_s,
-            memory_mb=self._settings.parse_memory_mb,
-            work_folder=self._library.home / "tmp",
-        )
+        parsed = self._parse(job)
         if not parsed.text.strip():
             error, hint = why_no_text(parsed)
             notes = tuple(note for note in parsed.notes if note != error)  # said once
@@ -93,6 +92,15 @@ class Ingestor:
             target_tokens=self._settings.chunk_tokens,
         )
         self._store(job, parsed, chunks, self._embed(parsed, chunks))
+
+    def _parse_in_child(self, job: Job) -> ParsedDocument:
+        return parse_in_child(
+            self._library.original_path(job.sha256),
+            job.name,
+            timeout_s=self._settings.parse_timeout_s,
+            memory_mb=self._settings.parse_memory_mb,
+            work_folder=self._library.home / "tmp",
+        )
 
     def _embed(self, parsed: ParsedDocument, chunks: Sequence[Chunk]) -> np.ndarray:
         """float32, shape (len(chunks), dim), rows in the order of the chunks."""

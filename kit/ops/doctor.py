@@ -20,6 +20,7 @@ from kit.files import DISK_FLOOR_BYTES, format_bytes, require_writable_folder
 from kit.instance import find_instance
 from kit.ops.ports import claim_port, is_loopback
 from kit.ops.recommend import choose_model
+from kit.release import installation_root
 from kit.supply.catalog import STARTER_CHAT, STARTER_EMBEDDING
 from kit.supply.store import (
     find_chat_file,
@@ -59,6 +60,32 @@ def _python(config: Config) -> list[Finding]:
     del config
     found = f"{platform.python_version()} on {platform.machine()}, {platform.platform(terse=True)}"
     return [Finding("python", "ok", found)]
+
+
+def _release(config: Config) -> list[Finding]:
+    """Of an installation from a bundle: whether it is what was signed, and whether all is done."""
+    from kit.bundle.installed import find_changes
+    from kit.bundle.releases import Root
+
+    del config
+    folder = installation_root()
+    if folder is None:
+        return []
+    root = Root(folder)
+    release = root.current
+    if release is None:
+        return [Finding("release", "fail", f"no release is current in {folder}", _INSTALL_AGAIN)]
+    if changes := find_changes(release, root.trusted_keys()):
+        said = "; ".join(f"{one.where} {one.what}" for one in changes[:5])
+        return [Finding("release", "fail", f"{release.id} was changed: {said}", _INSTALL_AGAIN)]
+    if not root.is_settled:
+        step = "run the last kit upgrade or kit rollback again"
+        return [Finding("release", "warn", f"{release.id}: its switch was cut short", step)]
+    num_files = len(release.manifest.files)
+    return [Finding("release", "ok", f"{release.id}, {num_files} files as they were signed")]
+
+
+_INSTALL_AGAIN = "go back with kit rollback, or install the bundle again"
 
 
 def _sqlite(config: Config) -> list[Finding]:
@@ -253,6 +280,7 @@ def _user(config: Config) -> list[Finding]:
 
 _CHECKS: dict[str, Callable[[Config], list[Finding]]] = {
     "python": _python,
+    "release": _release,
     "sqlite": _sqlite,
     "user": _user,
     "home": _home,

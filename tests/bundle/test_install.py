@@ -13,6 +13,7 @@ import pytest
 from kit.bundle import environment, install
 from kit.bundle import rollback as rollback_module
 from kit.bundle.install import DOWNGRADE
+from kit.bundle.installed import find_changes
 from kit.bundle.minisign import SecretKey
 from kit.bundle.releases import CURRENT, GOOD, Release
 from kit.bundle.rollback import rollback
@@ -329,3 +330,24 @@ def test_rollback_over_a_newer_database_needs_a_word(
     current.keep_backup(backup)
     rollback(serving, box.service, say=box.said.append, may_lose_newer=True)
     assert (box.current, restored) == (first, [backup])
+
+
+def test_what_is_installed_is_what_was_signed(box: Box) -> None:
+    """A file that is changed, added or gone afterwards is named, and a manifest of another key."""
+    box.install(box.bundle(), **TOLD)
+    release = box.root.current
+    assert release is not None
+    assert find_changes(release, [KEY.public]) == []
+    weights = release.files / "models/office/office-8b.Q4_0.gguf"
+    whole = weights.read_bytes()
+    weights.write_bytes(b"x" + whole[1:])
+    (release.files / "docs" / "more.html").write_text("mine")
+    (release.files / "wheels" / "gradio-6.31.0-py3-none-any.whl").unlink()
+    found = {problem.where for problem in find_changes(release, [KEY.public])}
+    assert found == {
+        "models/office/office-8b.Q4_0.gguf",
+        "docs/more.html",
+        "wheels/gradio-6.31.0-py3-none-any.whl",
+    }
+    stranger = SecretKey(b"stranger", bytes(range(32, 64)))
+    assert "manifest.json" in {one.where for one in find_changes(release, [stranger.public])}

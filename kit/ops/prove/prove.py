@@ -87,15 +87,20 @@ def _trace(record: dict[str, Any]) -> Trace:
     return Trace(**{**record, "attempts": tuple(Attempt(**one) for one in record["attempts"])})
 
 
-def write_report(report: Report, folder: Path, key: SecretKey) -> tuple[Path, Path, Path]:
-    """(JSON, its signature, a page to read), in that folder. Raises: MachineError, DiskFull."""
+def write_report(report: Report, folder: Path, key: SecretKey) -> tuple[Path, ...]:
+    """(JSON, its signature, a page to read, the public key) are in that folder.
+
+    Raises: MachineError, DiskFull.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     raw = report.to_bytes()
-    paths = folder / "report.json", folder / "report.json.minisig", folder / "report.md"
+    names = ("report.json", "report.json.minisig", "report.md", "signer.pub")
+    paths = tuple(folder / name for name in names)
     comment = f"kit proof of {report.made_at}: {report.verdict}"
     write_atomic(paths[0], raw)
     write_atomic(paths[1], minisign.sign(key, raw, comment).encode())
     write_atomic(paths[2], render(report).encode())
+    write_atomic(paths[3], key.public.text().encode())
     return paths
 
 

@@ -60,7 +60,7 @@ def test_a_page_names_what_tried(tmp_path: Path) -> None:
 
 def test_it_is_signed(tmp_path: Path) -> None:
     """minisign's format: a changed byte of the report no longer fits."""
-    raw_path, signature, page = write_report(REPORT, tmp_path / "proof", KEY)
+    raw_path, signature, page, _ = write_report(REPORT, tmp_path / "proof", KEY)
     raw = raw_path.read_bytes()
     comment = minisign.verify(KEY.public, raw, signature.read_text())
     assert comment == "kit proof of 2026-11-26T10:00:00Z: silent"

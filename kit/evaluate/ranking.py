@@ -1,0 +1,69 @@
+"""How good a ranking is, against judgements: nDCG@k, recall@k, MRR@k.
+
+Numbers only. As trec_eval and BEIR count: a gain is the judgement itself, discounted by log2 of
+the rank plus one; a query without judgements does not count. Source: Jaervelin and Kekaelaeinen,
+"Cumulated gain-based evaluation of IR techniques", ACM TOIS 2002.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+NDCG_AT, RECALL_AT, MRR_AT = 10, 100, 10
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Means over the queries, each in [0, 1]."""
+
+    ndcg_10: float
+    recall_100: float
+    mrr_10: float
+    num_queries: int
+
+    def as_json(self) -> dict[str, float | int]:
+        return {
+            "ndcg@10": round(self.ndcg_10, 4),
+            "recall@100": round(self.recall_100, 4),
+            "mrr@10": round(self.mrr_10, 4),
+            "num_queries": self.num_queries,
+        }
+
+
+def ndcg(ranked: Sequence[str], relevant: Mapping[str, int], k: int = NDCG_AT) -> float:
+    """Of one query; 0 if nothing is relevant."""
+    gains = [relevant.get(name, 0) for name in ranked[:k]]
+    ideal = sorted(relevant.values(), reverse=True)[:k]
+    best = _discounted(ideal)
+    return _discounted(gains) / best if best else 0.0
+
+
+def _discounted(gains: Sequence[int]) -> float:
+    return sum(gain / math.log2(rank + 1) for rank, gain in enumerate(gains, start=1))
+
+
+def recall(ranked: Sequence[str], relevant: Mapping[str, int], k: int = RECALL_AT) -> float:
+    """The share of the relevant documents among the first k."""
+    return len(set(ranked[:k]) & set(relevant)) / len(relevant) if relevant else 0.0
+
+
+def reciprocal_rank(ranked: Sequence[str], relevant: Mapping[str, int], k: int = MRR_AT) -> float:
+    """One over the rank of the first relevant document; 0 if it is not among the first k."""
+    ranks = (rank for rank, name in enumerate(ranked[:k], start=1) if name in relevant)
+    return 1.0 / next(ranks, math.inf)
+
+
+def judge(
+    rankings: Mapping[str, Sequence[str]], relevant: Mapping[str, Mapping[str, int]]
+) -> Figures:
+    """The means over all judged queries; one that was not ranked counts as nothing found."""
+    rows = [(rankings.get(query, ()), answers) for query, answers in sorted(relevant.items())]
+    count = len(rows) or 1
+    return Figures(
+        sum(ndcg(ranked, answers) for ranked, answers in rows) / count,
+        sum(recall(ranked, answers) for ranked, answers in rows) / count,
+        sum(reciprocal_rank(ranked, answers) for ranked, answers in rows) / count,
+        len(rows),
+    )
