@@ -6,8 +6,7 @@
 #   ./install.sh verify --key KEY    only check every byte, and change nothing
 #   ./install.sh rollback            back to the release before, also if its own command is broken
 #
-# To check the bundle without trusting this file, with tools of your own system:
-#   minisign -Vm manifest.json -p KEY.pub && sha256sum -c SHA256SUMS
+# To check the bundle without trusting this file, with tools of your own system: README.txt.
 set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 if [ ! -f "$here/kernel/kit/bundle/kernel.py" ]; then
