@@ -62,7 +62,7 @@ def stand_in() -> None:
     """The slow parts and the machine's facts are those of the tests."""
     environment.create = make_environment
     install.self_test = lambda _python, _home: {"schema": 1}  # type: ignore[assignment]
-    install.look = lambda _root, _ports: SERVER  # type: ignore[assignment]
+    install.look = lambda _root, _ports, **_facts: SERVER  # type: ignore[assignment]
     install.link_command = lambda _serving: None  # type: ignore[assignment]
     install.service_of = FileService  # type: ignore[assignment]
     kernel.service_of = FileService  # type: ignore[assignment]
