@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -51,9 +52,13 @@ class LibrarySettings:
     """How documents are read and cut."""
 
     embedding_model: str = ""  # name of an installed embedding model; empty = the starter model
+    reranker_model: str = ""  # name of an installed reranker; empty = the newest; none = without
+    rerank_budget_s: float = 2.0  # the longest that reranking may hold up a search, in seconds
     chunk_tokens: int = 200  # target size of a chunk in tokens of the embedding model
     parse_timeout_s: int = 120  # a file that takes longer to read is refused
     parse_memory_mb: int = 2048  # a file that needs more memory to read is refused
+    sync_minutes: int = 15  # how often the running kit looks into watched folders; 0 = never
+    ocr_languages: tuple[str, ...] = ("eng",)  # of scans, as tesseract names them; [] = not read
 
 
 @dataclass(frozen=True)
@@ -223,6 +228,8 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, tuple[Any, str]]:
 
 def _convert(name: str, value: Any) -> Any:
     default: Any = _NAMES[name].default
+    if isinstance(default, tuple):
+        return _names(value)
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise ValueError(f"expected {type(default).__name__}, observed {value!r}")
     try:
@@ -234,6 +241,18 @@ def _convert(name: str, value: Any) -> Any:
     if name == "web.port" and not 0 <= converted <= 65535:
         raise ValueError(f"expected a port up to 65535, observed {value!r}")
     return converted
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    """A list of plain words: ["eng", "afr"] in a file, eng,afr or eng+afr in the environment."""
+    found = re.split(r"[,+\s]+", value.strip()) if isinstance(value, str) else value
+    if not isinstance(found, (list, tuple)):
+        raise ValueError(f'expected a list such as ["eng"], observed {value!r}')
+    names = tuple(one for one in found if one != "")
+    for one in names:
+        if not isinstance(one, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{1,30}", one):
+            raise ValueError(f'expected names such as "eng" or "chi_sim", observed {one!r}')
+    return names
 
 
 def _suggestion(name: str) -> str:

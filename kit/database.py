@@ -11,7 +11,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from importlib import resources
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,21 @@ import apsw
 
 from kit.errors import DiskFull, MachineError
 from kit.files import make_private_folder
+from kit.schema import scripts
 
 Row = tuple[Any, ...]
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 Connection = apsw.Connection  # for those who write within `Database.write`
 BUSY_TIMEOUT_MS = 30_000
 WAL_RETRY_S = 0.02
 OLDEST_SAFE_SQLITE = (3, 51, 3)
+
+
+def time_text(moment: float | None = None) -> str:
+    """A time as the tables keep it, in UTC, so that text sorts by time; now, or `moment` in seconds
+    since the epoch."""
+    at = datetime.now(UTC) if moment is None else datetime.fromtimestamp(moment, UTC)
+    return at.strftime(TIME_FORMAT)
 
 
 class Database:
@@ -77,6 +86,22 @@ class Database:
         with _explain_sqlite(destination):
             self._connection().execute("VACUUM INTO ?", (str(destination),))
 
+    def truncate_log(self) -> bool:
+        """The write-ahead log is empty; False, at once, while somebody reads or writes.
+
+        It may not wait: it would hold up every writer for as long as a reader takes.
+        """
+        connection = self._connection()
+        connection.set_busy_timeout(0)
+        try:
+            with _explain_sqlite(self.path):
+                [(is_busy, *_)] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except apsw.BusyError:
+            return False
+        finally:
+            connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+        return not is_busy
+
     def close(self) -> None:
         """Close this thread's connection."""
         if connection := self._local.__dict__.pop("connection", None):
@@ -98,25 +123,38 @@ class Database:
         return self._local.connection  # type: ignore[no-any-return]
 
     def _migrate(self) -> None:
-        entries = resources.files("kit.schema").iterdir()
-        scripts = [entry for entry in entries if entry.name.endswith(".sql")]
-        scripts.sort(key=lambda entry: entry.name)
-        for number, script in enumerate(scripts, start=1):
+        known = scripts()
+        for number, script in enumerate(known, start=1):
             (version,) = self.row("PRAGMA user_version") or (0,)
             if version >= number:
                 continue
+            # A script may make a table anew, and dropping the old one must take nothing with it.
+            # The setting has no effect within a transaction.
+            self._connection().execute("PRAGMA foreign_keys = OFF")
             with self.write() as connection:
                 (version,) = next(iter(connection.execute("PRAGMA user_version")))
                 if version < number:  # another process may have been first
                     connection.execute(script.read_text(encoding="utf-8"))
+                    _require_sound_references(connection, self.path)
                     connection.execute(f"PRAGMA user_version = {number}")
+            self._connection().execute("PRAGMA foreign_keys = ON")
         (version,) = self.row("PRAGMA user_version") or (0,)
-        if version > len(scripts):
+        if version > len(known):
             raise MachineError(
                 f"{self.path} was written by a newer kit "
-                f"(schema {version}, this kit knows {len(scripts)})",
+                f"(schema {version}, this kit knows {len(known)})",
                 hint="start the newer kit, or use another folder: --home /path",
             )
+
+
+def _require_sound_references(connection: apsw.Connection, path: Path) -> None:
+    """Raises: MachineError, which undoes the migration, if a row refers to one that is gone."""
+    broken = next(iter(connection.execute("PRAGMA foreign_key_check")), None)
+    if broken is not None:
+        raise MachineError(
+            f"{path} is damaged: a row of {broken[0]} refers to a row of {broken[2]} that is gone",
+            hint="restore the last backup of this folder; nothing was changed",
+        )
 
 
 def _enter_wal(connection: apsw.Connection) -> None:

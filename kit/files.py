@@ -60,6 +60,11 @@ def sha256_file(path: Path) -> str:
     return digest.hexdigest()
 
 
+def digests_differ(expected: str, observed: str) -> str:
+    """What is said of a file whose SHA-256 is not the one that is known."""
+    return f"sha256 expected {expected[:12]}…, observed {observed[:12]}…"
+
+
 def copy_hashing(
     source: IO[bytes],
     destination: Path,

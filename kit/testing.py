@@ -38,6 +38,10 @@ class FakeEmbedder:
             row[int.from_bytes(hashlib.sha256(word.encode()).digest()[:4], "big") % self.dim] += 1.0
         return np.asarray(row / np.linalg.norm(row))
 
+    def unknown_share(self, text: str) -> float:
+        del text
+        return 0.0
+
     def count_tokens(self, text: str) -> int:
         return len(re.findall(r"\w+|[^\w\s]", text))
 

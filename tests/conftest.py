@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 from collections.abc import Iterator
@@ -18,6 +19,13 @@ settings.register_profile(
     "kit", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("kit")
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of collected tests stay to the end: nothing looks through them again for garbage,
+    which took a sixth of the time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -26,6 +26,8 @@ def values_for(key: str) -> tuple[Any, Any, Any]:
     default = default_of(key)
     if isinstance(default, str):
         return "a", "b", "c"
+    if isinstance(default, tuple):
+        return ("eng", "afr"), ("deu",), ("fra", "chi_sim")
     return type(default)(default + 1), type(default)(default + 2), type(default)(default + 3)
 
 
@@ -36,6 +38,7 @@ def value_of(config: Config, key: str) -> tuple[Any, str]:
 def write_toml(home: Path, key: str, value: Any) -> None:
     section, name = key.split(".")
     shown = f'"{value}"' if isinstance(value, str) else value
+    shown = list(value) if isinstance(value, tuple) else shown
     (home / "kit.toml").write_text(f"[{section}]\n{name} = {shown}\n")
 
 
@@ -48,7 +51,7 @@ def test_defaults_file_environment_flags(home: Path, key: str) -> None:
     write_toml(home, key, in_file)
     from_file = load_config(home=home, environ={})
     assert value_of(from_file, key) == (in_file, str(home / "kit.toml"))
-    environ = {variable: str(in_environ)}
+    environ = {variable: ",".join(in_environ) if isinstance(in_environ, tuple) else str(in_environ)}
     from_environ = load_config(home=home, environ=environ)
     assert value_of(from_environ, key) == (in_environ, f"environment {variable}")
     from_flag = load_config({key: in_flag}, home=home, environ=environ)

@@ -11,6 +11,7 @@ import apsw
 import pytest
 
 from kit import database as database_module
+from kit import schema
 from kit.database import Database
 from kit.errors import DiskFull, MachineError
 
@@ -163,3 +164,57 @@ def test_an_old_sqlite_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(apsw, "sqlite_lib_version", lambda: "3.51.2")
     with pytest.raises(MachineError, match=r"3\.51\.2"):
         Database(home / "kit.db")
+
+
+def test_a_database_of_the_first_kit_keeps_everything(home: Path) -> None:
+    """A library with content, made before the ledger, is brought over without loss."""
+    path = home / "kit.db"
+    old = apsw.Connection(str(path))
+    for number, script in enumerate(schema.scripts()[:2], start=1):
+        old.execute(script.read_text())
+        old.execute(f"PRAGMA user_version = {number}")
+    old.execute(
+        """
+        INSERT INTO collections (name) VALUES ('office');
+        INSERT INTO documents VALUES ('d1', 'a.md', 1, 'local', 'ab', 5, 'indexed', NULL, NULL,
+          '["a note"]', 1, 3, 1, 'A', '2026-01-01', '2026-01-02');
+        INSERT INTO documents VALUES ('d2', 'b.md', 1, 'local', 'cd', 6, 'no_text', 'empty', 'look',
+          '[]', 0, NULL, 0, NULL, '2026-01-03', '2026-01-04');
+        INSERT INTO texts VALUES ('d1', 'hello', '[]');
+        INSERT INTO chunks VALUES (7, 'd1', 0, 0, 5, 1, 'page 1', 1, 'hello');
+        INSERT INTO vectors VALUES (7, 'm', x'00');
+        INSERT INTO chunk_terms (rowid, terms) VALUES (7, 'hello');
+        INSERT INTO index_log (op, chunk_id) VALUES ('add', 7);
+        """
+    )
+    before = {
+        table: list(old.execute(f"SELECT * FROM {table}"))
+        for table in ("collections", "documents", "texts", "chunks", "vectors", "index_log")
+    }
+    old.close()
+    database = Database(path)
+    for table, rows in before.items():
+        kept = [row[: len(rows[0])] for row in database.rows(f"SELECT * FROM {table}")]
+        assert kept == rows, table
+    assert database.rows("SELECT rowid FROM chunk_terms WHERE chunk_terms MATCH 'hello'") == [(7,)]
+    assert database.rows("PRAGMA foreign_key_check") == []
+    with database.write() as connection:  # the references still hold
+        connection.execute("DELETE FROM documents WHERE id = 'd1'")
+    assert database.rows("SELECT * FROM texts") == database.rows("SELECT * FROM vectors") == []
+    database.close()
+
+
+def test_a_migration_that_breaks_a_reference_is_undone(home: Path) -> None:
+    """A row that refers to nothing stops the migration, and the file is as it was."""
+    path = home / "kit.db"
+    old = apsw.Connection(str(path))
+    for number, script in enumerate(schema.scripts()[:2], start=1):
+        old.execute(script.read_text())
+        old.execute(f"PRAGMA user_version = {number}")
+    old.execute("INSERT INTO texts VALUES ('nobody', 'hello', '[]')")
+    old.close()
+    with pytest.raises(MachineError, match="a row of texts refers to a row of documents"):
+        Database(path)
+    again = apsw.Connection(str(path))
+    assert list(again.execute("PRAGMA user_version")) == [(2,)]
+    again.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 import types
@@ -152,13 +153,19 @@ def simple_commands(line: str) -> Iterator[list[str]]:
         words = []
 
 
-def find_command(words: list[str]) -> tuple[Any, list[str]]:
-    """The command that the words after 'kit' name, and the words that are left."""
+@functools.cache
+def kit_command() -> Any:
+    """All of the kit's commands."""
     import typer.main
 
     from kit.cli.app import app
 
-    command: Any = typer.main.get_command(app)
+    return typer.main.get_command(app)
+
+
+def find_command(words: list[str]) -> tuple[Any, list[str]]:
+    """The command that the words after 'kit' name, and the words that are left."""
+    command = kit_command()
     rest = list(words)
     while rest[:1] == ["--home"]:
         del rest[:2]

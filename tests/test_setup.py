@@ -119,6 +119,27 @@ def test_a_built_wheel_is_taken_again(setup: ModuleType, monkeypatch: pytest.Mon
     assert len(calls) == 4
 
 
+def test_a_build_for_gpus_hears_the_user(
+    setup: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CMAKE_ARGS of the environment come after the kit's own, so that they win."""
+    told: list[str] = []
+
+    def build(_requirement: str, folder: Path, _extra: list[str], cmake_args: str) -> None:
+        told.append(cmake_args)
+        folder.mkdir()
+        (folder / "llama_cpp_python-0-py3-none-any.whl").touch()
+
+    setup.PYTHON.parent.mkdir()
+    setup.PYTHON.touch()
+    monkeypatch.setattr(setup, "build_wheel", build)
+    monkeypatch.setattr(setup.shutil, "which", lambda name: f"/opt/{name}")
+    monkeypatch.setenv("CMAKE_ARGS", "-DCMAKE_CUDA_ARCHITECTURES=90")
+    setup.build_for_gpus(["cuda"])
+    assert told[0].startswith(f"{setup.CMAKE_ARGS} -DGGML_CUDA=ON ")
+    assert told[0].endswith(" -DCMAKE_CUDA_ARCHITECTURES=90")
+
+
 def test_a_failed_step_shows_its_last_lines(setup: ModuleType) -> None:
     """A failure names the step, the end of its output, the log, and that a rerun continues."""
     code = "import sys\nfor n in range(40): print('line', n)\nsys.exit(3)"

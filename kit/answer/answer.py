@@ -13,16 +13,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import cast
 
-from kit.answer.cite import (
-    Numbering,
-    Verdict,
-    citation,
-    cite_sentence,
-    compose,
-    quoted,
-    strip_markers,
-)
+import numpy as np
+
 from kit.answer.events import (
+    DIFFERS,
     Answer,
     Citation,
     Draft,
@@ -35,19 +29,30 @@ from kit.answer.events import (
     Timings,
     Waiting,
 )
-from kit.answer.evidence import Evidence, find_evidence
-from kit.answer.passages import span_text
+from kit.answer.evidence.cite import (
+    Numbering,
+    Verdict,
+    citation,
+    cite_sentence,
+    compose,
+    quoted,
+    strip_markers,
+)
+from kit.answer.evidence.evidence import Evidence, find_evidence
+from kit.answer.evidence.newest import explain
+from kit.answer.evidence.passages import cut_passages, span_text
+from kit.answer.evidence.questions import search_text
+from kit.answer.evidence.small_talk import small_talk
+from kit.answer.evidence.support import SupportCheck
+from kit.answer.evidence.words import content_stems, words
 from kit.answer.prompt import MARK
-from kit.answer.questions import search_text
-from kit.answer.small_talk import small_talk
-from kit.answer.sources import Scope, Searches, Sources, find_sources
+from kit.answer.sources import Scope, Searches, Sources, find_sources, with_beside
 from kit.answer.stream import SentenceBuffer, ThinkSplitter
-from kit.answer.support import SupportCheck
-from kit.answer.words import content_stems, words
 from kit.config import AnswerSettings
 from kit.engine.client import ChatDelta, ChatMessage, Engine
 from kit.errors import ContextOverflow, EngineError, UsageError
-from kit.library.embed import Embedder
+from kit.library.documents import Hit
+from kit.library.index.embed import Embedder
 
 NOT_FOUND = "Not in your documents."
 NOT_IN_DOCUMENT = "Not in this document."
@@ -55,7 +60,6 @@ NOT_IN_PASSAGES = "Not in the passages of this document that were read."
 ABSENT = (NOT_FOUND, NOT_IN_DOCUMENT, NOT_IN_PASSAGES)  # how an answer begins that is none
 CLOSEST = "The closest passages are shown below; they do not answer the question."
 NO_MODEL_TEXT = "The language model could not add to this: {reason}."
-DIFFERS = "Another document says otherwise:"
 MAX_QUESTION_CHARS = 4_000
 MAX_CLOSEST = 3
 MIN_ASKED_SHARE = 0.4  # of the question's words, in a sentence that rests on another passage
@@ -103,6 +107,10 @@ async def answer_question(
         yield Finished(answering.refuse(passages, _where_absent(sources)))
         return
     yield answering.open_with(evidence, asked)
+    if evidence.differing is not None:
+        hits = evidence.best[-1].hit, evidence.differing.hit
+        yield answering.notice(explain(evidence.ground, *hits))
+    sources = await with_beside(sources, reader, searcher)
     model_text = _model_text(
         answering,
         question,
@@ -132,7 +140,7 @@ async def _model_text(
     reader: str,
 ) -> AsyncGenerator[Event, None]:
     """What the model adds, sentence by checked sentence; a Notice where it cannot."""
-    check = SupportCheck(evidence.units, evidence.vectors, embedder)
+    check = support_check(evidence, sources.beside, embedder)
     try:
         prompt = await sources.prompt(question, history, engine, settings)
         if remark := sources.remark(len(prompt.hits)):
@@ -159,6 +167,17 @@ async def _model_text(
         yield answering.notice(NO_MODEL_TEXT.format(reason=problem.message.rstrip(".")))
     except EngineError as problem:
         yield answering.notice(NO_MODEL_TEXT.format(reason=problem.message.rstrip(".")))
+
+
+def support_check(
+    evidence: Evidence, beside: Sequence[Hit], embedder: Embedder | None
+) -> SupportCheck:
+    """The check of sentences over the passages and what stands beside them."""
+    units = [*evidence.units, *cut_passages(beside)]
+    vectors = evidence.vectors
+    if vectors is not None:
+        vectors = np.pad(vectors, ((0, len(units) - len(vectors)), (0, 0)))
+    return SupportCheck(units, vectors, embedder)
 
 
 async def _sentences(
@@ -262,7 +281,8 @@ class _Answering:
     def draft(self) -> Draft:
         if self._ttft_s is None:
             self._ttft_s = self._elapsed()
-        return Draft(self.text, self._numbering.citations)
+        shown = tuple(s for s in self._sentences if s.support != "unsupported")
+        return Draft(self.text, self._numbering.citations, sentences=shown)
 
     def refuse(self, passages: Sequence[Citation], absent: str) -> Answer:
         """The plain statement, with the passages that came closest."""

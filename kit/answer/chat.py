@@ -13,12 +13,14 @@ from contextlib import aclosing
 from typing import cast
 
 from kit.answer.answer import answer_question
-from kit.answer.conversations import Conversations, Message
-from kit.answer.events import Answer, Draft, Event, Finished, Timings
+from kit.answer.conversations.conversations import Conversations, Message
+from kit.answer.events import Answer, Draft, Event, Finished, Retrieved, Timings
+from kit.answer.modes.modes import Modes
+from kit.answer.modes.task import Task
 from kit.answer.sources import Searches
 from kit.config import AnswerSettings
 from kit.engine.client import ChatMessage, Engine
-from kit.errors import UsageError
+from kit.errors import NotFound, UsageError
 
 MAX_HISTORY = 8  # messages given to the model at most; the prompt's budget may take fewer
 _MARKERS = re.compile(r" ?\[\d+\]")
@@ -33,7 +35,10 @@ class Chat:
         searcher: Searches,
         engine: Engine,
         settings: AnswerSettings,
+        *,
+        modes: Modes,
     ) -> None:
+        self.modes = modes
         self._conversations = conversations
         self._searcher = searcher
         self._engine = engine
@@ -62,6 +67,18 @@ class Chat:
             async for event in events:
                 yield event
 
+    async def do(self, task: Task, *, owner_id: str, conversation_id: str) -> AsyncIterator[Event]:
+        """Store what is to be done as a question, then stream and store what comes of it.
+
+        Raises: as `Modes.title`, before anything is stored.
+        """
+        title = await asyncio.to_thread(self.modes.title, task, owner_id)
+        async with aclosing(
+            self._answer(conversation_id, owner_id, title, (), True, None, None, task)
+        ) as events:
+            async for event in events:
+                yield event
+
     async def regenerate(
         self, conversation_id: str, owner_id: str, *, collection: str | None = None
     ) -> AsyncIterator[Event]:
@@ -73,7 +90,14 @@ class Chat:
         history = [message for message in messages if message.id < asked.id]
         async with aclosing(
             self._answer(
-                conversation_id, owner_id, asked.text, history, False, asked.id + 1, collection
+                conversation_id,
+                owner_id,
+                asked.text,
+                history,
+                False,
+                asked.id + 1,
+                collection,
+                asked.task,
             )
         ) as events:
             async for event in events:
@@ -108,32 +132,45 @@ class Chat:
         is_new: bool,
         replace_from: int | None,
         collection: str | None,
+        task: Task | None = None,
     ) -> AsyncGenerator[Event, None]:
         """Stream the answer and keep its row at what is shown."""
-        store = self._conversations.store
+        store, add_sources = self._conversations.store, self._conversations.add_sources
         conversation = await asyncio.to_thread(self._conversations.get, conversation_id, owner_id)
+        sources: list[str] = []
+        if task is not None:
+            sources = await asyncio.to_thread(self.modes.document_ids, task, owner_id)
         message_id = await asyncio.to_thread(
             self._conversations.begin,
             conversation_id,
             owner_id,
             question if is_new else None,
             replace_from=replace_from,
+            task=task,
+            sources=sources,
         )
         shown = Draft("", ())
         state = "failed"
-        stream = answer_question(
-            question,
-            history=as_history(history),
-            reader=owner_id,
-            searcher=self._searcher,
-            engine=self._engine,
-            settings=self._settings,
-            collection=collection,
-            document_id=conversation.document_id,
-        )
+        if task is not None:
+            stream = self.modes.run(task, owner_id)
+        else:
+            stream = answer_question(
+                question,
+                history=as_history(history),
+                reader=owner_id,
+                searcher=self._searcher,
+                engine=self._engine,
+                settings=self._settings,
+                collection=collection,
+                document_id=conversation.document_id,
+            )
         try:
             async with aclosing(cast("AsyncGenerator[Event, None]", stream)) as events:
                 async for event in events:
+                    if isinstance(event, Retrieved):  # comes before all that rests on it
+                        used = {passage.document_id for passage in event.passages}
+                        earlier = [message.id for message in remembered(history)]
+                        await asyncio.to_thread(add_sources, message_id, used, earlier)
                     if isinstance(event, Draft):
                         shown = event
                         await asyncio.to_thread(
@@ -144,6 +181,9 @@ class Chat:
                         await asyncio.to_thread(store, message_id, "complete", answer.text, answer)
                         state = "complete"
                     yield event
+        except NotFound:  # a document is gone meanwhile: nothing of it is kept
+            shown = Draft("", ())
+            raise
         except (GeneratorExit, asyncio.CancelledError):
             state = "stopped" if state == "failed" else state
             raise
@@ -154,11 +194,17 @@ class Chat:
 
 
 def as_history(messages: Sequence[Message]) -> list[ChatMessage]:
-    """The latest messages as the model reads them: without markers, without empty answers."""
+    """The latest messages as the model reads them: without markers."""
+    return [ChatMessage(m.role, _MARKERS.sub("", m.text)) for m in remembered(messages)]
+
+
+def remembered(messages: Sequence[Message]) -> list[Message]:
+    """Those that the model is given: the latest, without empty answers and those that rest on
+    what their reader may no longer read."""
     return [
-        ChatMessage(message.role, _MARKERS.sub("", message.text))
+        message
         for message in messages[-MAX_HISTORY:]
-        if message.text and message.state in ("complete", "stopped")
+        if message.text and message.state in ("complete", "stopped") and not message.is_closed
     ]
 
 
@@ -168,7 +214,8 @@ def as_answer(shown: Draft) -> Answer:
         text=shown.text,
         is_supported=bool(shown.citations),
         quote=shown.citations[0].n if shown.citations else None,
-        sentences=(),
+        sentences=shown.sentences,
         citations=shown.citations,
         timings=Timings(0.0, 0.0, 0.0),
+        tables=shown.tables,
     )

@@ -5,11 +5,14 @@ A surface (page, terminal, API) draws these and decides nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from kit.library.dates import Dated, dated_from_json
+
 Support = Literal["supported", "partly", "unsupported"]
+DIFFERS = "Another document says otherwise:"  # opens the line with the second quotation
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,8 @@ class Citation:
     start: int
     end: int
     text: str
+    dated: Dated | None = None
+    """Of when the document is, and what says so."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,27 @@ class Sentence:
     text: str
     support: Support
     citations: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What stands in one place of a table, with the numbers of the citations it rests on.
+
+    ``span`` is where exactly a value stands in the document of its first citation, if it does.
+    """
+
+    text: str
+    citations: tuple[int, ...] = ()
+    span: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows that the program made; each has as many cells as there are columns."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -67,6 +93,18 @@ class Answer:
     """What the reader should know: 'search was lexical only: the embedding model is loading'."""
     is_small_talk: bool = False
     """A reply to a text that asks nothing: no document was looked at, none is said to be silent."""
+    tables: tuple[Table, ...] = ()
+    """What is better read side by side: a comparison, or fields of many documents."""
+
+    @property
+    def vouched_text(self) -> str:
+        """What the program stands for: the lines quoted, then the sentences found supported."""
+        if not self.is_supported:
+            return ""
+        first, *rest = self.text.split("\n\n")
+        quoted = [first] if self.quote is not None else []
+        quoted += [line for line in rest[:1] if quoted and line.startswith(DIFFERS)]
+        return "\n".join([*quoted, *(s.text for s in self.sentences if s.support == "supported")])
 
 
 @dataclass(frozen=True)
@@ -98,6 +136,20 @@ class Draft:
 
     text: str
     citations: tuple[Citation, ...]
+    tables: tuple[Table, ...] = ()
+    sentences: tuple[Sentence, ...] = ()
+    """The model's sentences that are in the text, each with its support."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Of long work `done` of `total` steps are done, the next is `what`; `left_s` is about how long
+    the rest takes, in seconds, if known."""
+
+    done: int
+    total: int
+    what: str
+    left_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -114,7 +166,7 @@ class Finished:
     answer: Answer
 
 
-Event = Notice | Retrieved | Waiting | Draft | ReasoningDelta | Finished
+Event = Notice | Retrieved | Waiting | Progress | Draft | ReasoningDelta | Finished
 
 
 def answer_to_json(answer: Answer) -> dict[str, Any]:
@@ -133,6 +185,7 @@ def answer_to_json(answer: Answer) -> dict[str, Any]:
         "notices": list(answer.notices),
         "reasoning": answer.reasoning,
         "small_talk": answer.is_small_talk,
+        "tables": [asdict(table) for table in answer.tables],
     }
 
 
@@ -142,13 +195,41 @@ def answer_from_json(record: Mapping[str, Any]) -> Answer:
         text=record["answer"],
         is_supported=record["supported"],
         quote=record["quote"],
-        sentences=tuple(
-            Sentence(s["text"], s["support"], tuple(s["citations"])) for s in record["sentences"]
-        ),
-        citations=tuple(Citation(**citation) for citation in record["citations"]),
+        sentences=sentences_from_json(record["sentences"]),
+        citations=citations_from_json(record["citations"]),
         timings=Timings(**record["timings"]),
         reasoning=record["reasoning"],
-        closest=tuple(Citation(**citation) for citation in record["closest"]),
+        closest=citations_from_json(record["closest"]),
         notices=tuple(record["notices"]),
         is_small_talk=record.get("small_talk", False),  # absent in answers stored before 2026-11-22
+        tables=tables_from_json(record.get("tables", ())),
     )
+
+
+def citations_from_json(records: Iterable[Mapping[str, Any]]) -> tuple[Citation, ...]:
+    """The citations that `asdict` wrote; those stored before 2026-11-27 have no dates."""
+    return tuple(
+        Citation(**{**record, "dated": dated_from_json(record.get("dated"))}) for record in records
+    )
+
+
+def tables_from_json(records: Sequence[Mapping[str, Any]]) -> tuple[Table, ...]:
+    """The tables that `asdict` wrote."""
+    return tuple(
+        Table(
+            record["title"],
+            tuple(record["columns"]),
+            tuple(tuple(_cell(cell) for cell in row) for row in record["rows"]),
+        )
+        for record in records
+    )
+
+
+def _cell(record: Mapping[str, Any]) -> Cell:
+    span = record["span"]
+    return Cell(record["text"], tuple(record["citations"]), tuple(span) if span else None)
+
+
+def sentences_from_json(records: Iterable[Mapping[str, Any]]) -> tuple[Sentence, ...]:
+    """Sentences as an answer or a draft carries them."""
+    return tuple(Sentence(s["text"], s["support"], tuple(s["citations"])) for s in records)

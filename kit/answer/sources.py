@@ -7,7 +7,7 @@ on the same passages, and where they are not all of a document that was asked, t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from kit.answer.prompt import Prompt, build_document_prompt, build_prompt
@@ -16,7 +16,7 @@ from kit.config import AnswerSettings
 from kit.engine.client import ChatMessage, Engine
 from kit.errors import EngineError, UsageError
 from kit.library.documents import Hit, WholeDocument
-from kit.library.embed import Embedder
+from kit.library.index.embed import Embedder
 
 CONTEXT_MARGIN = 64  # tokens left free for what a chat template adds
 PARTIAL = (
@@ -33,6 +33,8 @@ class Searches(Protocol):
     async def search(
         self, query: str, *, reader: str, top_k: int, collection: str | None = None
     ) -> SearchResult: ...
+
+    async def beside(self, hits: Sequence[Hit], *, reader: str) -> tuple[Hit, ...]: ...
 
     async def search_document(
         self, query: str, *, reader: str, document_id: str
@@ -67,6 +69,9 @@ class Sources:
     notices: tuple[str, ...] = ()
     document: WholeDocument | None = None
     is_whole: bool = False
+    beside: tuple[Hit, ...] = ()
+    """What stands just before and after them: it does not decide whether there is an answer, but
+    the model reads it where there is room, and a sentence may rest on it."""
 
     async def prompt(
         self,
@@ -81,8 +86,9 @@ class Sources:
             if prompt is not None:
                 return prompt
         max_tokens = await _fitting(settings.max_prompt_tokens, engine, settings)
+        passages = (*self.hits, *self.beside)
         return await build_prompt(
-            question, self.hits, history, count_tokens=engine.count_tokens, max_tokens=max_tokens
+            question, passages, history, count_tokens=engine.count_tokens, max_tokens=max_tokens
         )
 
     def remark(self, num_given: int) -> str | None:
@@ -118,6 +124,13 @@ async def find_sources(
     is_whole = await _fits(question, found.document, engine, settings)
     hits = found.hits if is_whole else fold_duplicates(found.hits, settings.top_k)
     return Sources(hits, found.notices, found.document, is_whole)
+
+
+async def with_beside(sources: Sources, reader: str, searcher: Searches) -> Sources:
+    """The same with what stands beside the passages; beside a whole document stands nothing."""
+    if sources.is_whole:
+        return sources
+    return replace(sources, beside=await searcher.beside(sources.hits, reader=reader))
 
 
 async def _fits(

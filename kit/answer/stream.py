@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from kit.answer.sentences import split_sentences
+from kit.answer.evidence.sentences import split_sentences
 
 _OPEN, _CLOSE = "<think>", "</think>"
 

@@ -9,8 +9,8 @@ import re
 from collections.abc import Sequence
 from typing import Protocol
 
-from kit.answer.sentences import sentence_texts
-from kit.answer.words import content_stems
+from kit.answer.evidence.sentences import sentence_texts
+from kit.answer.evidence.words import content_stems
 from kit.library.documents import DocumentRecord, ParsedDocument, Section
 
 MAX_SUGGESTIONS = 4
@@ -42,7 +42,7 @@ class Reads(Protocol):
 
 def suggested_questions(library: Reads, reader: str, *, limit: int = MAX_SUGGESTIONS) -> list[str]:
     """At most `limit` questions, one per document, in the order in which the library lists them."""
-    ready = [record for record in library.list(reader) if record.state == "indexed"]
+    ready = [record for record in library.list(reader) if record.is_read]
     found: list[str] = []
     num_chars = 0
     for record in ready[:MAX_DOCUMENTS]:

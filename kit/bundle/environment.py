@@ -15,12 +15,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kit.bundle.manifest import FileEntry, Manifest
+from kit.bundle.service import clean_environment
 from kit.errors import BundleError, KitError, MachineError
 
 _WHEEL = re.compile(
     r"(?P<name>[A-Za-z0-9_.]+)-(?P<version>[A-Za-z0-9_.!+]+)(-\d\w*)?(-[^-]+){3}\.whl"
 )
 _WHEELS = ("wheel", "app")
+# Other packages' own tests, the 400 architectures of transformers, Chroma's client of Kubernetes.
+_SELDOM = r"/site-packages/(.+/)?(tests?|transformers/models|kubernetes)/"
 
 
 def requirements(manifest: Manifest) -> str:
@@ -85,16 +88,21 @@ def _pip(files: Path, manifest: Manifest) -> Path:
 def _compile(python: Path, folder: Path) -> None:
     """Bytecode lies beside the packages: by all cores, which pip does not, and the service cannot.
 
-    Some packages carry files that are no Python of today; these stay as they are.
+    Some packages carry files that are no Python of today; these stay as they are. What hardly
+    anybody imports is half of the work and is left out: the self-test compiles what it needs of it.
     """
-    command = [str(python), "-I", "-m", "compileall", "-q", "-j", "0", str(folder)]
+    command = [str(python), "-I", "-m", "compileall", "-q", "-j", "0", "-x", _SELDOM, str(folder)]
     subprocess.run(command, env=_clean(), capture_output=True, check=False)
 
 
 def _clean() -> dict[str, str]:
     """Threat: a pip.conf, proxy or PYTHONPATH of the user that brings other code in."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
-    return {**kept, "PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "HOME": "/nonexistent"}
+    return {
+        **clean_environment(),
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_NO_INDEX": "1",
+        "HOME": "/nonexistent",
+    }
 
 
 def _run(command: Sequence[str], what: str, *, error: type[KitError] = MachineError) -> None:

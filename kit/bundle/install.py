@@ -1,7 +1,7 @@
 """A bundle becomes the running release, or nothing changes.
 
     trust → manifest → order → names and sizes → preflight → stage → environment → self-test
-    → [backup → stop →] switch → start → healthy? → done, or switch back
+    → [stop → backup →] switch → start → healthy? → done, or switch back
 
 Knows the order of things. Invariants: until the switch nothing outside the new release's folder
 changes; `current` is switched by one rename; what a kill leaves behind is removed by the next run.
@@ -23,18 +23,19 @@ from pathlib import Path
 
 from kit.bundle import environment
 from kit.bundle.command import link_command
+from kit.bundle.installed import find_changes
 from kit.bundle.manifest import Manifest
 from kit.bundle.minisign import PublicKey
 from kit.bundle.preflight import choose_python, examine, examine_serving, require_fit
 from kit.bundle.releases import Release, Root
 from kit.bundle.rollback import restore
-from kit.bundle.server import look, version_key
+from kit.bundle.server import busy_ports, has_address, look, version_key
 from kit.bundle.service import Service, clean_environment, run_release, said, service_of, stopped
 from kit.bundle.serving import Serving, remember, remembered
 from kit.bundle.stage import require_base, stage
 from kit.bundle.trust import Ask, choose_key
 from kit.bundle.verify import check_time, damaged, find_strangers, read_signed_manifest, wrong_sizes
-from kit.errors import BundleError, KitError, MachineError
+from kit.errors import BundleError, KitError, MachineError, UsageError
 from kit.files import explain_os_errors
 
 DOWNGRADE = "downgrade"
@@ -67,11 +68,13 @@ def install(
 ) -> Release:
     """The release of that bundle is current and, with a service, running.
 
-    Raises: BundleError (whose, order, damage), MachineError (what this server lacks, a release that
-    does not work), AlreadyRunning, DiskFull. Then what was current still is.
+    Raises: UsageError (another home, another user), BundleError (whose, order, damage),
+    MachineError (what this server lacks, a release that does not work), AlreadyRunning, DiskFull.
+    Then what was current still is.
     """
     root = Root(plan.serving.root)
     service = service or service_of(plan.serving)
+    require_same_owner(plan.serving)
     with _open_to(plan.serving), explain_os_errors(root.folder), root.locked():
         if left := root.remove_leftovers():
             say(f"removed what an earlier attempt left: {', '.join(left)}")
@@ -150,6 +153,19 @@ def check_order(manifest: Manifest, current: Release | None, allowed: tuple[str,
         )
 
 
+def require_same_owner(serving: Serving) -> None:
+    """The data stay where they are and whose they are. Raises: UsageError."""
+    before = remembered(serving.root)
+    if before is None or (before.home, before.user) == (serving.home, serving.user):
+        return
+    raise UsageError(
+        f"this installation serves {before.home} as {before.user}, not {serving.home} as"
+        f" {serving.user}",
+        hint="to move the data: kit backup, then install into another folder with --root, --home"
+        " and --user, and kit restore there",
+    )
+
+
 def _put_on_record(plan: InstallPlan, root: Root, key: PublicKey, release: Release) -> None:
     """The key is trusted, and the audit says why, and what was laid out and signed by whom."""
     if key not in root.trusted_keys():
@@ -161,7 +177,7 @@ def _put_on_record(plan: InstallPlan, root: Root, key: PublicKey, release: Relea
 
 def _preflight(plan: InstallPlan, manifest: Manifest, current: Release | None, say: Say) -> str:
     serving = plan.serving
-    server = look(serving.root, (serving.port,), for_service=serving.has_service)
+    server = look(serving.root, (serving.port,), host=serving.host, for_service=serving.has_service)
     findings = examine(manifest, server, serving, is_first=current is None, admin=plan.admin)
     for finding in findings:
         step = f" - {finding.next_step}" if finding.next_step else ""
@@ -180,6 +196,8 @@ def _build(
     on_progress: Progress,
 ) -> Release:
     """A whole release that answered a question. Whatever fails, its folder is gone again."""
+    if (there := _laid_out(plan, root, manifest, say)) is not None:
+        return there
     folder = root.begin(manifest)
     try:
         stage(plan.bundle, manifest, folder, current, on_progress=on_progress)
@@ -192,6 +210,23 @@ def _build(
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def _laid_out(plan: InstallPlan, root: Root, manifest: Manifest, say: Say) -> Release | None:
+    """The same release, if it is here whole and works: it was current once and gone back from."""
+    there = next((one for one in root.all() if one.manifest == manifest), None)
+    if there is None:
+        return None
+    say(f"{there.id} is here already; comparing its files, asking it a question")
+    try:
+        if find_changes(there, root.trusted_keys()):
+            raise MachineError("files of it were changed")
+        self_test(there.python, plan.serving.home)
+    except KitError as problem:
+        say(f"it is laid out anew: {problem.message}")
+        return None
+    there.forget_good()  # if it does not run this time, what is current now runs again
+    return there
 
 
 def self_test(python: Path, home: Path) -> dict[str, object]:
@@ -233,8 +268,8 @@ def _activate(
     """The release is current and well, or the one before it is again."""
     service.prepare()
     if previous is not None:
-        _back_up(release, plan.serving, say)
         with stopped(service):
+            _back_up(previous, release, plan.serving, say)
             root.switch(release)
             _make_account(plan, release, say)
     else:
@@ -251,8 +286,9 @@ def _serve_otherwise(
     before = remembered(root.folder)
     if before is not None and before != plan.serving:
         findings = examine_serving(
-            look(root.folder, (plan.serving.port,) if before.port != plan.serving.port else ()),
+            busy_ports((plan.serving.port,)) if before.port != plan.serving.port else (),
             plan.serving,
+            has_address=has_address(plan.serving.host),
             has_accounts=bool(plan.admin) or _has_accounts(plan.serving, current),
         )
         require_fit(findings)
@@ -293,7 +329,7 @@ def _see_through(
             service_of(before).start()
             raise MachineError(
                 f"it is served as before, at {before.url}/: {problem.message}",
-                hint="see why: journalctl -u kit" if plan.serving.has_service else "see its log",
+                hint=plan.serving.log_hint,
             ) from problem
         if previous is None or release.good:
             raise
@@ -301,7 +337,7 @@ def _see_through(
         _switch_back(plan, root, release, previous, service, say)
         raise MachineError(
             f"{release.id} did not run, {previous.id} runs again: {problem.message}",
-            hint="see why: journalctl -u kit" if plan.serving.has_service else "see its log",
+            hint=plan.serving.log_hint,
         ) from problem
     remember(plan.serving)
     root.mark_good(release)
@@ -336,15 +372,20 @@ def _make_account(plan: InstallPlan, release: Release, say: Say) -> None:
         say(f"note: the account {plan.admin} was not made: {said(done)}")
 
 
-def _back_up(release: Release, serving: Serving, say: Say) -> None:
-    """The data as it is before the new release touches it. Raises: MachineError."""
+def _back_up(previous: Release, release: Release, serving: Serving, say: Say) -> None:
+    """The data as it is before the new release touches it. Raises: MachineError.
+
+    The older release makes it, for the newer one would first bring the database to its own form;
+    while nothing serves, so that a way back has all that was written; with the originals as links,
+    so that nobody waits for a copy.
+    """
     if not (serving.home / "kit.db").is_file():
         return
     folder = serving.backups
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     owner = serving.home.stat()
     os.chown(folder, owner.st_uid, owner.st_gid)
-    done = run_release(serving, release, ["backup", str(folder)])
+    done = run_release(serving, previous, ["backup", str(folder), "--link"])
     if done.returncode != 0:
         raise MachineError(f"no backup could be made, so nothing was changed: {said(done)}")
     made = Path(done.stdout.strip())

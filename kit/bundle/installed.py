@@ -2,17 +2,20 @@
 
 Knows releases and trusted keys; changes nothing. The packages' own environment beside the files is
 pip's and is not compared here.
+
+Runs on Python 3.9 with the standard library alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kit.bundle.manifest import MANIFEST
 from kit.bundle.minisign import PublicKey
 from kit.bundle.releases import Release
-from kit.bundle.verify import differs, read_signed_manifest, walk
+from kit.bundle.verify import read_signed_manifest, walk
 from kit.errors import BundleError, Problem
-from kit.files import sha256_file
+from kit.files import digests_differ, sha256_file
 
 
 def find_changes(release: Release, trusted: Sequence[PublicKey]) -> list[Problem]:
@@ -25,7 +28,7 @@ def find_changes(release: Release, trusted: Sequence[PublicKey]) -> list[Problem
         if path not in found:
             problems.append(Problem(path, "missing"))
         elif (digest := sha256_file(release.files / path)) != file.sha256:
-            problems.append(Problem(path, differs(file, digest)))
+            problems.append(Problem(path, digests_differ(file.sha256, digest)))
     return problems
 
 
@@ -38,4 +41,4 @@ def _signature(release: Release, trusted: Sequence[PublicKey]) -> list[Problem]:
             reasons.append(problem.message)
         else:
             return []
-    return [Problem("manifest.json", "; ".join(reasons) or "signed by no key that is trusted here")]
+    return [Problem(MANIFEST, "; ".join(reasons) or "signed by no key that is trusted here")]

@@ -77,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 ALLOWED = (EXPIRED, "downgrade")
+SHORTEST_PASSWORD = 10  # as in kit.people.passwords, which is not in a bundle's kernel
 
 
 def _verify(options: argparse.Namespace) -> None:
@@ -121,7 +122,7 @@ def _install(options: argparse.Namespace) -> None:
         admin=options.admin,
         admin_password=read_password(options.admin, options.password_stdin),
     )
-    release = install(plan, say=_say, ask=_ask if sys.stdin.isatty() else None, on_progress=show)
+    release = install(plan, say=_say, ask=input if sys.stdin.isatty() else None, on_progress=show)
     clear()
     print(f"installed {release.id} in {plan.serving.root}")
     for line in next_steps(plan.serving):
@@ -148,8 +149,11 @@ def read_password(admin: str, is_stdin: bool) -> str:
             raise UsageError("the two passwords differ", hint="try again")
     else:
         raise UsageError(f"a password for {admin} is needed", hint="add --password-stdin")
-    if not password:
-        raise UsageError(f"the password for {admin} is empty", hint="choose a longer one")
+    if len(password) < SHORTEST_PASSWORD:
+        raise UsageError(
+            f"the password for {admin} is shorter than {SHORTEST_PASSWORD} characters",
+            hint="choose a longer one; nothing was changed",
+        )
     return password
 
 
@@ -162,10 +166,6 @@ def _rollback(options: argparse.Namespace) -> None:
 def _say(text: str) -> None:
     clear()
     print(text, file=sys.stderr, flush=True)
-
-
-def _ask(question: str) -> str:
-    return input(question)
 
 
 def show(path: str, done: int, total: int) -> None:

@@ -99,6 +99,18 @@ class Manifest:
         return tuple(file for file in self.files if not file.is_in_base)
 
     @property
+    def carried_bytes(self) -> int:
+        return sum(file.size_bytes for file in self.carried)
+
+    @property
+    def sizes_by_kind(self) -> dict[str, int]:
+        """Bytes of each kind of file, the largest first."""
+        sizes: dict[str, int] = {}
+        for file in self.files:
+            sizes[file.kind] = sizes.get(file.kind, 0) + file.size_bytes
+        return dict(sorted(sizes.items(), key=lambda pair: -pair[1]))
+
+    @property
     def front(self) -> tuple[FileEntry, ...]:
         """What a split bundle carries as plain files: what is needed to read the rest."""
         return tuple(file for file in self.carried if file.kind in FRONT_KINDS)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import hmac
 import secrets
@@ -187,10 +188,12 @@ def _b64(raw: bytes) -> str:
 
 
 def _decoded(line: str, what: str) -> bytes:
-    try:
-        return base64.b64decode(line.strip().encode("ascii"), validate=True)
-    except (binascii.Error, ValueError):
-        raise UsageError(f"{what} in minisign's format expected, {line[:20]!r} observed") from None
+    line = line.strip()
+    with contextlib.suppress(binascii.Error, ValueError):
+        raw = base64.b64decode(line.encode("ascii"), validate=True)
+        if base64.b64encode(raw).decode() == line:  # else its last bits are not zero
+            return raw
+    raise UsageError(f"{what} in minisign's format expected, {line[:20]!r} observed")
 
 
 def _lines(*lines: str) -> str:

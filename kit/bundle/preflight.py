@@ -7,6 +7,7 @@ Runs on Python 3.9 with the standard library alone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kit.bundle.manifest import Manifest
@@ -47,13 +48,26 @@ def examine(
     ]
     if is_first:
         has_accounts = bool(admin) or (serving.home / "kit.db").is_file()
-        findings += examine_serving(server, serving, has_accounts=has_accounts)
+        findings += examine_serving(
+            server.busy_ports,
+            serving,
+            has_address=server.has_address,
+            has_accounts=has_accounts,
+        )
     return findings + _systemd(server, serving.has_service)
 
 
-def examine_serving(server: Server, serving: Serving, *, has_accounts: bool) -> list[Finding]:
-    """Whether the page can be served so: its port is free, and who reaches it has to sign in."""
-    return [*_ports(server), *_account(serving, has_accounts)]
+def examine_serving(
+    busy_ports: Sequence[int], serving: Serving, *, has_address: bool, has_accounts: bool
+) -> list[Finding]:
+    """Whether the page can be served so: the address is this machine's, the port is free, and who
+    reaches it has to sign in.
+    """
+    return [
+        *_address(serving.host, has_address),
+        *_ports(busy_ports),
+        *_account(serving, has_accounts),
+    ]
 
 
 def require_fit(findings: list[Finding]) -> None:
@@ -113,7 +127,7 @@ def _python_step(manifest: Manifest) -> str:
     version = manifest.target.python
     return (
         f"install python{version} from this system's own media, or make a bundle"
-        "  that carries one: kit bundle create --with-python ARCHIVE"
+        " that carries one: kit bundle create --with-python ARCHIVE"
     )
 
 
@@ -135,7 +149,7 @@ def _memory(manifest: Manifest, server: Server) -> Finding:
 def needed_disk_bytes(manifest: Manifest) -> int:
     """Copies of what the bundle carries, its wheels unpacked, and room to work."""
     wheels = sum(file.size_bytes for file in manifest.files if file.kind in ("wheel", "app"))
-    return sum(file.size_bytes for file in manifest.carried) + UNPACKED * wheels + ROOM_BYTES
+    return manifest.carried_bytes + UNPACKED * wheels + ROOM_BYTES
 
 
 def _disk(manifest: Manifest, server: Server) -> Finding:
@@ -162,9 +176,15 @@ def _loopback(server: Server) -> Finding:
     return Finding("loopback", OK, "127.0.0.1")
 
 
-def _ports(server: Server) -> list[Finding]:
+def _address(host: str, has_address: bool) -> list[Finding]:
+    step = "name one of its own (ip address shows them), or 0.0.0.0 for all: --host"
+    found = "not an address of this machine"
+    return [] if has_address else [Finding(f"host {host}", FAIL, found, step)]
+
+
+def _ports(busy_ports: Sequence[int]) -> list[Finding]:
     step = "stop what listens there, or choose another port: --port"
-    return [Finding(f"port {port}", FAIL, "in use", step) for port in server.busy_ports]
+    return [Finding(f"port {port}", FAIL, "in use", step) for port in busy_ports]
 
 
 def _account(serving: Serving, has_accounts: bool) -> list[Finding]:

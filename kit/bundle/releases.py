@@ -77,6 +77,11 @@ class Release:
     def keep_backup(self, path: Path) -> None:
         write_atomic(self.folder / BACKUP, json.dumps({"path": str(path)}).encode())
 
+    def forget_good(self) -> None:
+        """It has to be found healthy anew."""
+        (self.folder / GOOD).unlink(missing_ok=True)
+        fsync_folder(self.folder)
+
     def _record(self, name: str) -> dict[str, Any]:
         try:
             record = json.loads((self.folder / name).read_text(encoding="utf-8"))
@@ -145,8 +150,10 @@ class Root:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Nobody else changes this root meanwhile. Raises: AlreadyRunning."""
+        """Nobody else changes this root meanwhile; if it was not there and nothing came into it,
+        it is gone again. Raises: AlreadyRunning."""
         with explain_os_errors(self.folder):
+            is_new = not self.folder.exists()
             self.folder.mkdir(parents=True, exist_ok=True)
             handle = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -159,7 +166,16 @@ class Root:
                 ) from None
             yield
         finally:
+            if is_new:
+                self._remove_if_empty()
             os.close(handle)
+
+    def _remove_if_empty(self) -> None:
+        with contextlib.suppress(OSError):  # something is in it
+            self.releases.rmdir()
+        if [path.name for path in self.folder.iterdir()] == [LOCK]:
+            (self.folder / LOCK).unlink()
+            self.folder.rmdir()
 
     def begin(self, manifest: Manifest) -> Path:
         """An empty folder for that release; what an earlier attempt left of it is gone."""

@@ -8,7 +8,6 @@ Runs on Python 3.9 with the standard library alone.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from kit.bundle.minisign import PublicKey
 from kit.bundle.verify import read_signed_manifest
 from kit.bundle.volumes import repair
 from kit.errors import BundleError, Problem, UsageError
-from kit.files import BLOCK_BYTES
+from kit.files import sha256_file
 
 Progress = Callable[[str, int, int], None]
 
@@ -51,11 +50,7 @@ def repair_bundle(folder: Path, key: PublicKey, *, on_progress: Progress) -> lis
 
 
 def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
     try:
-        with path.open("rb") as stream:
-            while block := stream.read(BLOCK_BYTES):
-                digest.update(block)
+        return sha256_file(path)
     except OSError:
         return ""
-    return digest.hexdigest()

@@ -13,6 +13,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,14 +42,19 @@ class Server:
     has_systemd: bool
     is_root: bool
     busy_ports: tuple[int, ...]
+    has_address: bool
+    """Whether the address that the page is to listen on is one of this machine's."""
     has_loopback: bool
     """Whether this machine reaches itself at 127.0.0.1."""
     cpu: str
     cpu_flags: frozenset[str]
 
 
-def look(root: Path, ports: tuple[int, ...], *, for_service: bool = False) -> Server:
-    """This machine, with the disk of `root` and those of `ports` that are taken.
+def look(
+    root: Path, ports: tuple[int, ...], *, host: str = "127.0.0.1", for_service: bool = False
+) -> Server:
+    """This machine, with the disk of `root`, those of `ports` that are taken, and whether it can
+    listen on `host`.
 
     `for_service` leaves out Pythons in somebody's home, where a service cannot reach them.
     """
@@ -64,7 +70,8 @@ def look(root: Path, ports: tuple[int, ...], *, for_service: bool = False) -> Se
         free_disk_bytes=_free_disk(root),
         has_systemd=Path("/run/systemd/system").is_dir(),
         is_root=os.geteuid() == 0,
-        busy_ports=tuple(port for port in ports if _is_busy(port)),
+        busy_ports=busy_ports(ports),
+        has_address=has_address(host),
         has_loopback=_reaches_itself(),
         cpu=cpu,
         cpu_flags=flags,
@@ -152,6 +159,22 @@ def _reaches_itself() -> bool:
         except OSError:
             return False
     return True
+
+
+def has_address(host: str) -> bool:
+    """Whether something can listen there: an address of this machine, or a name of one."""
+    try:
+        [(family, kind, _, _, address), *_] = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
+        with socket.socket(family, kind) as probe:
+            probe.bind(address)
+    except (OSError, UnicodeError, ValueError):
+        return False
+    return True
+
+
+def busy_ports(ports: Iterable[int]) -> tuple[int, ...]:
+    """Those of them that are taken here."""
+    return tuple(port for port in ports if _is_busy(port))
 
 
 def _is_busy(port: int) -> bool:

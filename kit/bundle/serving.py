@@ -46,6 +46,11 @@ class Serving:
         return self.host not in ("localhost", "::1") and not self.host.startswith("127.")
 
     @property
+    def log_hint(self) -> str:
+        """Where to see why it does not run."""
+        return "see why: journalctl -u kit" if self.has_service else "see its log"
+
+    @property
     def url(self) -> str:
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104
         return f"http://{host}:{self.port}"

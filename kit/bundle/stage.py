@@ -15,10 +15,17 @@ from pathlib import Path
 
 from kit.bundle.manifest import MANIFEST, SIGNATURE, FileEntry, Manifest
 from kit.bundle.releases import Release
-from kit.bundle.verify import differs
 from kit.bundle.volumes import open_entry
 from kit.errors import BundleError, Problem
-from kit.files import BLOCK_BYTES, explain_os_errors, fsync_folder, require_space, safe_join
+from kit.files import (
+    BLOCK_BYTES,
+    digests_differ,
+    explain_os_errors,
+    fsync_folder,
+    require_space,
+    safe_join,
+    sha256_file,
+)
 
 Progress = Callable[[str, int, int], None]
 
@@ -37,7 +44,7 @@ def stage(
     Raises: BundleError naming every file that is not right; DiskFull before anything is written.
     """
     files = destination / "files"
-    require_space(destination, sum(file.size_bytes for file in manifest.carried))
+    require_space(destination, manifest.carried_bytes)
     in_base = {file.sha256: file.path for file in base.manifest.files} if base else {}
     problems: list[Problem] = []
     done = 0
@@ -87,19 +94,17 @@ def _copy(bundle: Path, manifest: Manifest, entry: FileEntry, files: Path) -> Pr
     except FileNotFoundError:
         return Problem(entry.path, "listed in the manifest but missing")
     if size != entry.size_bytes or digest.hexdigest() != entry.sha256:
-        return Problem(entry.path, differs(entry, digest.hexdigest()))
+        return Problem(entry.path, digests_differ(entry.sha256, digest.hexdigest()))
     return None
 
 
 def _link(entry: FileEntry, source: Path | None, files: Path) -> Problem | None:
     if source is None or not source.is_file():
         return Problem(entry.path, "not carried, and not in the installed release")
-    digest = hashlib.sha256()
-    with source.open("rb") as stream:
-        while block := stream.read(BLOCK_BYTES):
-            digest.update(block)
-    if digest.hexdigest() != entry.sha256:
-        return Problem(entry.path, f"changed on this server: {differs(entry, digest.hexdigest())}")
+    digest = sha256_file(source)
+    if digest != entry.sha256:
+        what = digests_differ(entry.sha256, digest)
+        return Problem(entry.path, f"changed on this server: {what}")
     path = safe_join(files, entry.path)
     path.parent.mkdir(parents=True, exist_ok=True)
     os.link(source, path)

@@ -20,10 +20,17 @@ Ask = Callable[[str], str]
 
 def read_key(path: Path) -> PublicKey:
     """The public key of a file. Raises: UsageError."""
+    return parse_public_key(read_text(path))
+
+
+def read_text(path: Path, hint: str | None = None) -> str:
+    """The text of a key's or a signature's file. Raises: UsageError with that hint."""
     try:
-        return parse_public_key(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as problem:
-        raise UsageError(f"{path} cannot be read: {problem}") from None
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is no text", hint=hint) from None
+    except OSError as problem:
+        raise UsageError(f"{path} cannot be read: {problem.strerror}", hint=hint) from None
 
 
 def choose_key(

@@ -28,7 +28,7 @@ from kit.bundle.manifest import (
 )
 from kit.bundle.minisign import PublicKey
 from kit.errors import BundleError, Problem, UsageError
-from kit.files import BLOCK_BYTES
+from kit.files import BLOCK_BYTES, digests_differ
 
 MAX_SIGNATURE_BYTES = 8192
 EXPIRED = "expired"
@@ -186,12 +186,8 @@ def _wrong_digests(
             problems.append(Problem(file.path, f"cannot be read: {problem.strerror}"))
             continue
         if digest.hexdigest() != file.sha256:
-            problems.append(Problem(file.path, differs(file, digest.hexdigest())))
+            problems.append(Problem(file.path, digests_differ(file.sha256, digest.hexdigest())))
     return problems
-
-
-def differs(file: FileEntry, observed: str) -> str:
-    return f"sha256 expected {file.sha256[:12]}…, observed {observed[:12]}…"
 
 
 def _wrong_checksums(folder: Path, manifest: Manifest) -> list[Problem]:

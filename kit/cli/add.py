@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kit.cli import options
+from kit.cli.collection import tell_readers
+from kit.cli.open_kit import open_kit
 from kit.cli.output import emit, meter, say, table
-from kit.cli.session import BUSY_STATES, open_kit
 from kit.config import load_config
 from kit.errors import DocumentRefused, EmbedError, KitError, MachineError, UsageError
+from kit.library.documents import BUSY_STATES, FAILED_STATES
 
 if TYPE_CHECKING:
     from kit.cli.session import Kit
@@ -48,7 +50,7 @@ class Result:
 
     @property
     def is_bad(self) -> bool:
-        return self.state in ("refused", "no_text")
+        return self.state in FAILED_STATES
 
 
 def add(
@@ -67,6 +69,7 @@ def add(
     selection = select(paths)
     for reason in selection.skipped:
         say(f"note: {reason}")
+    tell_readers(settings.home, collection)
     with open_kit(settings, say) as kit:
         added, refused = store(kit, selection, collection)
         code = read_and_report(
@@ -169,20 +172,32 @@ def read_and_report(
     is_json: bool,
     num_hidden: int = 0,
     is_waiting: bool = True,
+    extra: dict[str, Any] | None = None,
+    done: str = "added",
 ) -> int:
-    """Wait until each document was read, print what became of it; returns the exit code."""
+    """Wait until each document was read, print what became of it; returns the exit code.
+
+    `extra` is what the command's JSON holds beside the documents, `done` says in the last line what
+    the command did with them.
+    """
     results = {record.id: _result(record) for record in added}
     if is_waiting:
         _read(kit, added, results)
     everything = [*results.values(), *refused]
     bad = [result for result in everything if result.is_bad]
     if is_json:
-        emit({"documents": [_result_json(r) for r in everything], "num_hidden": num_hidden})
+        documents = [_result_json(r) for r in everything]
+        emit({"documents": documents, "num_hidden": num_hidden, **(extra or {})})
     else:
         _print(everything)
     hidden = f", {num_hidden} hidden skipped" if num_hidden else ""
-    say(f"{len(everything) - len(bad)} added, {len(bad)} refused{hidden}")
+    say(f"{len(everything) - len(bad)} {done}, {len(bad)} {_ended_badly(bad)}{hidden}")
     return DocumentRefused.exit_code if bad else 0
+
+
+def _ended_badly(bad: Sequence[Result]) -> str:
+    """'refused', or 'without text' where any of them is something else: stopped, needing OCR."""
+    return "refused" if all(one.state == "refused" for one in bad) else "without text"
 
 
 def _read(kit: Kit, added: Sequence[DocumentRecord], results: dict[str, Result]) -> None:
@@ -200,11 +215,25 @@ def _read(kit: Kit, added: Sequence[DocumentRecord], results: dict[str, Result])
             shown.show(f"reading ({record.name})", num_read, len(waiting))
 
         try:
-            kit.read_documents(waiting, on_change)
+            while waiting:
+                kit.read_documents(waiting, on_change)
+                shown.show("reading", num_read, num_read)
+                waiting = _unpacked(kit, results)
         except EmbedError as problem:
             say(f"note: stored, and read as soon as this is cured: {problem.message}")
             if problem.hint:
                 say(f"hint: {problem.hint}")
+
+
+def _unpacked(kit: Kit, results: dict[str, Result]) -> list[str]:
+    """The ids of what came out of archives among the results and waits to be read; all that came
+    out is among the results from now on."""
+    archives = {id for id, result in results.items() if result.state == "unpacked"}
+    if not archives:
+        return []
+    members = [r for r in kit.documents() if r.archive_id in archives and r.id not in results]
+    results |= {record.id: _result(record) for record in members}
+    return [record.id for record in members if record.state in BUSY_STATES]
 
 
 def _result(record: DocumentRecord) -> Result:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import functools
 import json
 import os
 import sys
@@ -24,12 +25,16 @@ from kit.cli import options
 from kit.cli.ask import ask, chat
 from kit.cli.backup import backup, restore
 from kit.cli.bundle import app as bundle
+from kit.cli.chats import app as chats
+from kit.cli.collection import app as collection
 from kit.cli.config import config
 from kit.cli.docs import app as docs
 from kit.cli.doctor import doctor
 from kit.cli.eval import app as evaluation
+from kit.cli.group import app as group
 from kit.cli.install import install, rollback, upgrade
 from kit.cli.model import app as model
+from kit.cli.modes import compare, extract, summarise
 from kit.cli.selftest import selftest
 from kit.cli.serve import engine, serve, up
 from kit.cli.status import status
@@ -65,20 +70,36 @@ def _root(
     del home, version  # read from the context by the commands
 
 
-_commands: list[Callable[..., None]] = [up, serve, engine, ask, chat, status, doctor, config]
+_commands: list[Callable[..., None]] = [up, serve, engine, ask, chat, summarise, compare, extract]
+_commands += [status, doctor, config]
 _commands += [backup, restore, install, upgrade, rollback, selftest]
 for _command in _commands:
     app.command()(_command)
-_groups = {"docs": docs, "model": model, "bundle": bundle, "user": user, "eval": evaluation}
+_groups = {
+    "docs": docs,
+    "collection": collection,
+    "chats": chats,
+    "model": model,
+    "bundle": bundle,
+    "user": user,
+    "group": group,
+    "eval": evaluation,
+}
 for _name, _group in _groups.items():
     app.add_typer(_group, name=_name)
+
+
+@functools.cache
+def _tree() -> Any:
+    """Every command with its options; to put them together takes longer than most of them."""
+    return typer.main.get_command(app)
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code."""
     is_json = "--json" in arguments
     try:
-        result = app(list(arguments), prog_name="kit", standalone_mode=False)
+        result = _tree()(list(arguments), prog_name="kit", standalone_mode=False)
         sys.stdout.flush()
     except KitError as problem:
         return _tell(problem, is_json)

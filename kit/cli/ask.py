@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import closing
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kit.cli import options
-from kit.cli.output import emit, plain, require_words, say
-from kit.cli.session import find_document, open_kit, unread
+from kit.cli.answers import check_output, finish, print_answer, show_answer
+from kit.cli.modes import OutputOption
+from kit.cli.open_kit import open_kit
+from kit.cli.output import emit, require_words, say
+from kit.cli.session import find_document, unread
 from kit.config import load_config
-from kit.errors import EngineError, KitError, UsageError
+from kit.errors import EngineError, UsageError
 
 if TYPE_CHECKING:
-    from kit.answer.events import Answer, Event
     from kit.cli.session import Kit
 
 WELCOME = "Ask about your documents. Ctrl-C stops an answer, Ctrl-D leaves."
@@ -32,22 +33,18 @@ def ask(
     question: Annotated[str, typer.Argument(help="What you want to know.", metavar="QUESTION")],
     collection: options.CollectionOption = None,
     document: DocumentOption = None,
+    output: OutputOption = None,
     home: options.HomeOption = None,
     is_json: options.JsonOption = False,
 ) -> None:
     """Answer one question from your documents, with the passages that say so."""
-    from kit.answer.events import answer_to_json
-
+    check_output(output)
     require_words(question, "the question", "write what you want to know")
     with open_kit(load_config(home=home), say) as kit:
         document_id = _document_id(kit, document, collection)
         _say_unread(kit)
         events = kit.ask(question, collection=collection, document_id=document_id)
-        answer = show_answer(events, is_live=not is_json)
-    if is_json:
-        emit(answer_to_json(answer))
-    else:
-        print_answer(answer)
+        finish(events, question, output, is_json=is_json)
 
 
 def chat(
@@ -126,71 +123,3 @@ def _questions() -> Iterator[str]:
             return
         if line.strip():
             yield line.strip()
-
-
-def show_answer(events: Iterable[Event], *, is_live: bool) -> Answer:
-    """Consume the events, the growing answer drawn on a terminal; returns the finished one.
-
-    Closing the events, also on Ctrl-C, stops the engine's work on them.
-    """
-    from kit.answer.events import Draft, Finished, Notice, Waiting
-
-    live = _Live() if is_live and sys.stdout.isatty() else None
-    told: set[str] = set()
-    try:
-        with closing(events) as stream:  # type: ignore[type-var]
-            for event in stream:
-                if isinstance(event, Finished):
-                    for notice in event.answer.notices:
-                        _note(notice, told)
-                    return event.answer
-                if isinstance(event, Notice):
-                    _note(event.text, told)
-                elif isinstance(event, Waiting) and event.ahead:
-                    say(f"waiting: {event.ahead} before this question")
-                elif isinstance(event, Draft) and live:
-                    live.show(event.text)
-    finally:
-        if live:
-            live.close()
-    raise KitError("the answer ended too early", hint="ask again; the reason is in logs/web.log")
-
-
-def _note(text: str, told: set[str]) -> None:
-    """A notice, once: an answer that is finished carries those that came before it."""
-    if text not in told:
-        told.add(text)
-        say(f"note: {text}")
-
-
-class _Live:
-    """The answer so far, redrawn in place and gone when it is finished."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.live import Live
-
-        self._live = Live(console=Console(), transient=True, refresh_per_second=8)
-        self._live.start()
-
-    def show(self, text: str) -> None:
-        from rich.text import Text
-
-        self._live.update(Text(plain(text)))
-
-    def close(self) -> None:
-        self._live.stop()
-
-
-def print_answer(answer: Answer) -> None:
-    """The answer, then each piece of evidence: document, place and the passage itself."""
-    print(plain(answer.text))
-    for citation in answer.citations:
-        place = f", {plain(citation.place)}" if citation.place else ""
-        print(f"\n[{citation.n}] {plain(citation.document)}{place}")
-        print(f"    {plain(' '.join(citation.text.split()))}")
-    if answer.closest:
-        print("\nThe passages that came closest:")
-        for citation in answer.closest:
-            place = f", {plain(citation.place)}" if citation.place else ""
-            print(f"  - {plain(citation.document)}{place}")

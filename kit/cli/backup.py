@@ -20,6 +20,10 @@ def backup(
     destination: Annotated[
         Path, typer.Argument(help="A folder, best on another disk.", metavar="FOLDER")
     ],
+    link: Annotated[
+        bool,
+        typer.Option("--link", help="Originals as hard links: at once, but not on another disk."),
+    ] = False,
     home: options.HomeOption = None,
     is_json: options.JsonOption = False,
 ) -> None:
@@ -29,7 +33,7 @@ def backup(
     folder = load_config(home=home).home
     require_owner(folder)
     with meter() as shown:
-        made = back_up(folder, destination, on_progress=shown.show)
+        made = back_up(folder, destination, link=link, on_progress=shown.show)
     _print(made, is_json)
     if not is_json:
         say("hint: try it now and then: kit restore FOLDER --home /some/other/folder")

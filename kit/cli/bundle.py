@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kit.cli import options
-from kit.cli.keys import add_commands, public_key, secret_key
+from kit.cli.keys import add_commands, secret_key
 from kit.cli.output import emit, meter, say, table
 from kit.config import load_config
 from kit.errors import UsageError
@@ -22,7 +22,6 @@ app = typer.Typer(help="Bundles: everything a server without a network needs, si
 
 Folder = Annotated[Path, typer.Argument(help="The bundle's folder.", metavar="FOLDER")]
 _SIZES = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3}
-
 
 add_commands(app)
 
@@ -86,13 +85,13 @@ def create(
         backend=_backend(backend),
     )
     with meter() as shown:
-        manifest, sizes = make_bundle(
+        manifest = make_bundle(
             load_config(home=home), secret_key(key), wanted, say=say, on_progress=shown.show
         )
     if is_json:
-        emit({"folder": str(output), "sizes": sizes, **_facts(manifest)})
+        emit({"folder": str(output), **_facts(manifest)})
         return
-    _print(manifest, sizes)
+    _print(manifest)
     print(output)
 
 
@@ -134,8 +133,12 @@ def verify(
     """Check the signature and every byte of a bundle; with --repair mend one bad volume."""
     from kit.bundle import verify as checks
     from kit.bundle.repair import repair_bundle
+    from kit.bundle.trust import read_key
 
-    trusted = public_key(key)
+    for word in allow or ():
+        if word != checks.EXPIRED:
+            raise UsageError(f"--allow {word}: only {checks.EXPIRED} can be allowed here")
+    trusted = read_key(key)
     with meter() as shown:
         if repair:
             for mended in repair_bundle(folder, trusted, on_progress=shown.show):
@@ -153,23 +156,23 @@ def verify(
 def inspect(folder: Folder, is_json: options.JsonOption = False) -> None:
     """Show what a bundle says of itself. Nothing of it is checked: kit bundle verify does that."""
     from kit.bundle.manifest import MANIFEST, parse_manifest
+    from kit.bundle.trust import SIGNER, read_key
 
     path = folder / MANIFEST
     if not path.is_file():
         raise UsageError(f"{folder} is no bundle: it has no {MANIFEST}")
-    manifest = parse_manifest(path.read_bytes())
-    sizes: dict[str, int] = {}
-    for file in manifest.files:
-        sizes[file.kind] = sizes.get(file.kind, 0) + file.size_bytes
+    manifest, key = parse_manifest(path.read_bytes()), read_key(folder / SIGNER)
     if is_json:
-        emit({"sizes": sizes, **_facts(manifest)})
+        emit({**_facts(manifest), "key": key.id_text, "fingerprint": key.fingerprint})
         return
-    _print(manifest, sizes)
+    _print(manifest)
+    print(f"of the key {key.id_text}, fingerprint {key.fingerprint}")
     say("this is what it says; check it: kit bundle verify FOLDER --key KEY.pub")
 
 
 def _facts(manifest: Manifest) -> dict[str, object]:
     return {
+        "sizes": manifest.sizes_by_kind,
         "name": manifest.name,
         "version": manifest.version,
         "created": manifest.created,
@@ -177,13 +180,13 @@ def _facts(manifest: Manifest) -> dict[str, object]:
         "target": vars(manifest.target),
         "num_files": len(manifest.files),
         "size_bytes": manifest.size_bytes,
-        "carried_bytes": sum(file.size_bytes for file in manifest.carried),
+        "carried_bytes": manifest.carried_bytes,
         "volumes": [volume.path for volume in manifest.volumes],
         "manifest_sha256": manifest.sha256,
     }
 
 
-def _print(manifest: Manifest, sizes: dict[str, int]) -> None:
+def _print(manifest: Manifest) -> None:
     from kit.files import format_bytes
 
     target = manifest.target
@@ -191,12 +194,7 @@ def _print(manifest: Manifest, sizes: dict[str, int]) -> None:
         f"{manifest.name} {manifest.version}, made {manifest.created}, good to {manifest.expires}"
     )
     print(f"for Linux {target.machine}, Python {target.python}, glibc {target.glibc}")
-    rows = [(kind, format_bytes(size)) for kind, size in sorted(sizes.items(), key=_by_size)]
-    carried = sum(file.size_bytes for file in manifest.carried)
+    rows = [(kind, format_bytes(size)) for kind, size in manifest.sizes_by_kind.items()]
     table([*rows, ("in all", format_bytes(manifest.size_bytes))], ("PART", "SIZE"))
-    if carried != manifest.size_bytes:
-        print(f"a delta: {format_bytes(carried)} of these are in it")
-
-
-def _by_size(row: tuple[str, int]) -> int:
-    return -row[1]
+    if manifest.carried_bytes != manifest.size_bytes:
+        print(f"a delta: {format_bytes(manifest.carried_bytes)} of these are in it")

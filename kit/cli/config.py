@@ -15,7 +15,14 @@ def config(home: options.HomeOption = None, is_json: options.JsonOption = False)
         shown = [dict(zip(names, _without_secret(row), strict=True)) for row in rows]
         emit({"settings": shown})
         return
-    table([_without_secret(row) for row in rows], ("SETTING", "VALUE", "FROM"))
+    shown_rows = [
+        (name, _plain(value), origin) for name, value, origin in map(_without_secret, rows)
+    ]
+    table(shown_rows, ("SETTING", "VALUE", "FROM"))
+
+
+def _plain(value: object) -> object:
+    return ", ".join(value) if isinstance(value, tuple) else value
 
 
 def _without_secret(row: tuple[str, object, str]) -> tuple[str, object, str]:

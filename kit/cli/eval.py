@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kit.cli import options
+from kit.cli.eval_answers import answers
 from kit.cli.output import emit, meter, say, table
 from kit.config import Config, load_config
 from kit.errors import EngineError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 HEADLINES = ("tok_per_s", "ttft_median_s", "ttft_p95_s", "decode_tok_per_s")
 
 app = typer.Typer(help="Measurements on this machine, each with a report to keep.")
+app.command()(answers)
 
 
 @app.callback()
@@ -113,25 +115,28 @@ def retrieval(
 ) -> None:
     """Measure search on questions whose right documents are known, your own or a public set.
 
-    By words, by meanings, and by both as the page does. What became worse since the last report of
-    the same data is said, and the exit code is 1.
+    By words, by meanings, by both as the page does, and reranked where a reranker is installed.
+    What became worse since the last report of the same data is said, and the exit code is 1.
     """
     import tempfile
     from datetime import UTC, datetime
 
     from kit import __version__
     from kit.evaluate.beir import read_judged
+    from kit.evaluate.plots import draw_retrieval, has_plots
     from kit.evaluate.retrieval import find_before, find_worse, measure, write_report
     from kit.files import make_private_folder
-    from kit.library.embed import LocalEmbedder
+    from kit.library.index.embed import LocalEmbedder
+    from kit.library.index.rerank import LocalReranker
     from kit.ops.trial_library import trial_library
     from kit.supply.catalog import STARTER_EMBEDDING
-    from kit.supply.store import find_embedding_folder
+    from kit.supply.store import find_embedding_folder, find_reranker_folder
 
     config = load_config(home=home)
     judged = read_judged(folder)
     name = config.library.embedding_model or STARTER_EMBEDDING
     embedding = find_embedding_folder(config.home, name)
+    reranking = find_reranker_folder(config.home, config.library.reranker_model)
     make_private_folder(config.home)
     reports = output or config.home / "reports"
     now = datetime.now(UTC)
@@ -140,12 +145,20 @@ def retrieval(
         "embedding model": name,
         "chunk_tokens": str(config.library.chunk_tokens),
     }
+    if reranking is not None:
+        conditions["reranker"] = f"{reranking.name}, {config.library.rerank_budget_s:g} s"
     say(f"loading {name}")
     embedder = LocalEmbedder(embedding)
+    reranker = LocalReranker(reranking) if reranking else None
     texts = [(text.id, text.title, text.text) for text in judged.corpus]
     with tempfile.TemporaryDirectory(prefix="kit-eval-") as passing, meter() as shown:
         trial = trial_library(
-            Path(passing) / "home", texts, embedder, config.library, on_progress=shown.show
+            Path(passing) / "home",
+            texts,
+            embedder,
+            config.library,
+            reranker=reranker,
+            on_progress=shown.show,
         )
         with trial as library:
             report = measure(
@@ -157,7 +170,8 @@ def retrieval(
             )
     worse = find_worse(report, find_before(reports, report))
     place = reports / f"retrieval-{judged.name}-{now:%Y-%m-%dT%H%M%SZ}"
-    write_report(report, place, worse)
+    make_private_folder(place)
+    write_report(report, place, worse, draw_retrieval(report, place) if has_plots() else "")
     if is_json:
         emit({"folder": str(place), "worse": worse, **report.as_json()})
     else:

@@ -13,9 +13,9 @@ from kit.cli.output import emit, meter, say
 
 if TYPE_CHECKING:
     from kit.bundle.serving import Serving
+    from kit.bundle.trust import Ask
 
 Bundle = Annotated[Path, typer.Argument(help="The bundle's folder.", metavar="FOLDER")]
-Root = Annotated[Path | None, typer.Option("--root", help="Where releases lie; usually /opt/kit.")]
 Host = Annotated[str | None, typer.Option("--host", help="The address that the page listens on.")]
 Port = Annotated[int | None, typer.Option("--port", help="The page's port.")]
 Network = Annotated[
@@ -32,7 +32,7 @@ Allow = Annotated[
 
 def install(
     folder: Bundle,
-    root: Root = None,
+    root: options.RootOption = None,
     host: Host = None,
     port: Port = None,
     network: Network = None,
@@ -57,10 +57,8 @@ def install(
     Also the way to serve an installed bundle otherwise: on another port, for other networks.
     """
     from kit.bundle.kernel import next_steps, read_password
-    from kit.bundle.trust import Ask
 
-    serving = _serving(root, home, user, host, port, network, no_systemd)
-    ask: Ask | None = _ask if sys.stdin.isatty() else None
+    serving = choose_serving(root, home, user, host, port, network, no_systemd)
     _take(
         folder,
         serving,
@@ -69,7 +67,7 @@ def install(
         allow=allow,
         admin=admin,
         password=read_password(admin, password_stdin),
-        ask=ask,
+        ask=input if sys.stdin.isatty() else None,
         is_json=is_json,
     )
     if not is_json:
@@ -79,7 +77,7 @@ def install(
 
 def upgrade(
     folder: Bundle,
-    root: Root = None,
+    root: options.RootOption = None,
     key: Key = None,
     allow: Allow = None,
     home: options.HomeOption = None,
@@ -89,7 +87,7 @@ def upgrade(
     from kit.bundle.releases import Root as Releases
     from kit.errors import NotFound
 
-    serving = _serving(root, home)
+    serving = choose_serving(root, home)
     if Releases(serving.root).current is None:
         raise NotFound(
             f"nothing is installed in {serving.root}",
@@ -108,16 +106,16 @@ def _take(
     fingerprint: str = "",
     admin: str = "",
     password: str = "",
-    ask: object = None,
+    ask: Ask | None = None,
 ) -> None:
-    from kit.bundle.install import DOWNGRADE, InstallPlan
+    from kit.bundle.install import InstallPlan
     from kit.bundle.install import install as take
-    from kit.bundle.verify import EXPIRED
+    from kit.bundle.kernel import ALLOWED
     from kit.errors import UsageError
 
     for word in allow or ():
-        if word not in (DOWNGRADE, EXPIRED):
-            raise UsageError(f"--allow {word}: only {EXPIRED} and {DOWNGRADE} can be allowed")
+        if word not in ALLOWED:
+            raise UsageError(f"--allow {word}: only {' and '.join(ALLOWED)} can be allowed")
     plan = InstallPlan(
         folder,
         serving,
@@ -128,7 +126,7 @@ def _take(
         admin_password=password,
     )
     with meter() as shown:
-        release = take(plan, say=say, ask=ask, on_progress=shown.show)  # type: ignore[arg-type]
+        release = take(plan, say=say, ask=ask, on_progress=shown.show)
     if is_json:
         emit({"release": release.id, "root": str(serving.root), "home": str(serving.home)})
         return
@@ -140,7 +138,7 @@ def rollback(
         bool,
         typer.Option("--lose-newer", help="Also to the data of the backup before, if need be."),
     ] = False,
-    root: Root = None,
+    root: options.RootOption = None,
     home: options.HomeOption = None,
     is_json: options.JsonOption = False,
 ) -> None:
@@ -148,7 +146,7 @@ def rollback(
     from kit.bundle.rollback import rollback as go_back
     from kit.bundle.service import service_of
 
-    serving = _serving(root, home)
+    serving = choose_serving(root, home)
     release = go_back(serving, service_of(serving), say=say, may_lose_newer=lose_newer)
     if is_json:
         emit({"release": release.id, "root": str(serving.root), "home": str(serving.home)})
@@ -156,15 +154,16 @@ def rollback(
     print(f"{release.id} is current in {serving.root}")
 
 
-def _serving(
+def choose_serving(
     root: Path | None,
-    home: Path | None,
+    home: Path | None = None,
     user: str | None = None,
     host: str | None = None,
     port: int | None = None,
     network: list[str] | None = None,
     no_systemd: bool = False,
 ) -> Serving:
+    """How this server's releases are served, or will be. Raises: UsageError, BundleError."""
     from kit.bundle.serving import Wishes, choose
     from kit.release import installation_root
 
@@ -179,7 +178,3 @@ def _serving(
             False if no_systemd else None,
         )
     )
-
-
-def _ask(question: str) -> str:
-    return input(question)

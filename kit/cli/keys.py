@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 PASSWORD = "KIT_BUNDLE_PASSWORD"  # noqa: S105 - the variable's name
 NewKey = Annotated[Path, typer.Argument(help="The new public key.", metavar="NEW.pub")]
-Root = Annotated[Path | None, typer.Option("--root", help="Where releases lie; usually /opt/kit.")]
-
-
 _NO_WORD = (
     "carry it here beside the key, as kit bundle rotate wrote it; without the old key, compare"
     " the new one's fingerprint: --fingerprint"
@@ -64,8 +61,9 @@ def rotate(
 ) -> None:
     """Say with the old key that a new one follows it: servers then take the new one on."""
     from kit.bundle.rotate import sign_successor
+    from kit.bundle.trust import read_key
 
-    follower = public_key(new)
+    follower = read_key(new)
     path = _signature_of(new)
     path.write_text(sign_successor(secret_key(key), follower), encoding="utf-8")
     if is_json:
@@ -81,20 +79,20 @@ def trust(
         str,
         typer.Option("--fingerprint", help="As you were told it, where the old key is lost."),
     ] = "",
-    root: Root = None,
+    root: options.RootOption = None,
     is_json: options.JsonOption = False,
 ) -> None:
     """Take bundles of a new key from now on: one that a trusted key names, or that you compared."""
     from kit.bundle.rotate import check_successor
-    from kit.bundle.trust import require_same_fingerprint
+    from kit.bundle.trust import read_key, read_text, require_same_fingerprint
 
-    releases, follower = _releases(root), public_key(new)
+    releases, follower = _releases(root), read_key(new)
     with releases.locked():
         if fingerprint:
             require_same_fingerprint(follower, fingerprint)
             by = "a compared fingerprint"
         else:
-            signature = _read(_signature_of(new), hint=_NO_WORD)
+            signature = read_text(_signature_of(new), hint=_NO_WORD)
             by = check_successor(follower, signature, releases.trusted_keys()).id_text
         releases.trust(follower, f"trusted by {by}")
         releases.record("trusted", key=follower.id_text, by=by)
@@ -103,7 +101,7 @@ def trust(
 
 def distrust(
     key_id: Annotated[str, typer.Argument(help="As kit bundle keys shows it.", metavar="KEY")],
-    root: Root = None,
+    root: options.RootOption = None,
     is_json: options.JsonOption = False,
 ) -> None:
     """Take no more bundles of that key. What is installed stays."""
@@ -123,7 +121,7 @@ def distrust(
     _tell(key, "is trusted no more", is_json)
 
 
-def keys(root: Root = None, is_json: options.JsonOption = False) -> None:
+def keys(root: options.RootOption = None, is_json: options.JsonOption = False) -> None:
     """List the keys whose bundles this server takes."""
     trusted = _releases(root).trusted_keys()
     if is_json:
@@ -134,10 +132,9 @@ def keys(root: Root = None, is_json: options.JsonOption = False) -> None:
 
 def _releases(root: Path | None) -> Releases:
     from kit.bundle.releases import Root as Releases
-    from kit.bundle.serving import Wishes, choose
-    from kit.release import installation_root
+    from kit.cli.install import choose_serving
 
-    return Releases(choose(Wishes(root or installation_root())).root)
+    return Releases(choose_serving(root).root)
 
 
 def _signature_of(new: Path) -> Path:
@@ -171,27 +168,12 @@ def _new_password() -> str:
 def secret_key(path: Path) -> SecretKey:
     """The secret key of a file, its password asked for. Raises: UsageError."""
     from kit.bundle import minisign
+    from kit.bundle.trust import read_text
 
-    text = _read(path)
+    text = read_text(path)
     try:
         return minisign.parse_secret_key(text, os.environ.get(PASSWORD, ""))
     except UsageError:
         if os.environ.get(PASSWORD) or not sys.stdin.isatty():
             raise
     return minisign.parse_secret_key(text, getpass.getpass(f"Password of {path}: "))
-
-
-def public_key(path: Path) -> PublicKey:
-    """The public key of a file. Raises: UsageError."""
-    from kit.bundle.minisign import parse_public_key
-
-    return parse_public_key(_read(path))
-
-
-def _read(path: Path, hint: str | None = None) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise UsageError(f"{path} is no text", hint=hint) from None
-    except OSError as problem:
-        raise UsageError(f"{path} cannot be read: {problem.strerror}", hint=hint) from None

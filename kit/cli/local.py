@@ -11,37 +11,40 @@ import asyncio
 import contextlib
 import itertools
 import os
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from kit.cli.session import BUSY_STATES, Found, Say
+from kit.cli.session import Found, Say
 from kit.config import Config
 from kit.database import Database
 from kit.errors import AlreadyRunning, EmbedError, EngineUnavailable, KitError, NotFound
 from kit.instance import find_instance, own_home
-from kit.library.documents import require_read
+from kit.library.documents import BUSY_STATES, require_read
+from kit.library.ledger import Ledger
 from kit.library.store import Library
 from kit.ops.prefixes import remove_ended
 from kit.silence import quiet_environment
-from kit.supply.catalog import STARTER_CHAT, STARTER_EMBEDDING
-from kit.supply.store import find_chat_file, find_embedding_folder
+from kit.supply.catalog import STARTER_EMBEDDING
+from kit.supply.store import find_embedding_folder, find_reranker_folder
 
 if TYPE_CHECKING:
+    from kit.answer.conversations.conversations import Conversation
     from kit.answer.events import Event
+    from kit.answer.modes.task import Task
     from kit.answer.retrieve import Searcher
-    from kit.engine.client import Engine
-    from kit.library.documents import DocumentRecord
-    from kit.library.embed import Embedder
-    from kit.library.vectors import VectorIndex
+    from kit.engine.client import ChatDelta, ChatMessage, Engine
+    from kit.export.export import Exported, Format
+    from kit.library.documents import DocumentRecord, Page
+    from kit.library.index.embed import Embedder
+    from kit.library.index.rerank import Reranker
+    from kit.library.index.vectors import VectorIndex
 
 READER = "local"
-ENGINE_START_S = 300.0
 LOCK_POLL_S = 0.5
 
 
@@ -65,6 +68,7 @@ class LocalKit:
         self._database = Database(config.home / "kit.db")
         self._stack.callback(self._database.close)
         self._library = Library(config.home, self._database)
+        self._ledger = Ledger(self._library)
 
     def close(self) -> None:
         self._stack.close()
@@ -78,7 +82,7 @@ class LocalKit:
     def read_documents(
         self, ids: Sequence[str], on_change: Callable[[DocumentRecord], None]
     ) -> None:
-        from kit.library.ingest import Ingestor
+        from kit.library.reading.ingest import Ingestor
 
         waiting = set(ids)
 
@@ -94,9 +98,12 @@ class LocalKit:
             return
         self._own()
         ingestor = Ingestor(self._library, self._embedder, self._config.library)
-        while waiting and ingestor.run_next():
-            report()
+        with contextlib.closing(ingestor):
+            while waiting and ingestor.run_next():
+                report()
         report()
+        if waiting and self._ledger.is_paused:
+            self._say("note: the reading is paused; go on: kit docs resume")
 
     def documents(self, collection: str | None = None) -> list[DocumentRecord]:
         return list(self._library.list(READER, collection))
@@ -110,11 +117,41 @@ class LocalKit:
         return Found(result.hits, result.notices)
 
     def remove(self, document_id: str) -> None:
-        self._library.remove(document_id, READER, is_admin=True)
-        remove_ended(self._config.home, self._database)
+        self._library.remove(document_id, READER)
+        self._stack.push(self._purge_at_last)
+
+    def purge(self) -> dict[str, Any]:
+        from kit.ops.purge import purge_alone
+
+        return purge_alone(self._config.home, self._database, with_index=True).as_dict()
+
+    def _purge_at_last(self, *_: object) -> None:
+        """Once for all that this command removed; what cannot be done now, the next kit does."""
+        from kit.ops.purge import has_removals, purge_alone
+
+        if has_removals(self._database):
+            purge_alone(self._config.home, self._database)
 
     def retry(self, document_id: str) -> None:
         self._library.retry(document_id, READER)
+
+    def retry_failed(self) -> list[str]:
+        return self._ledger.retry_failed(READER)
+
+    def stop(self, document_id: str) -> None:
+        self._ledger.stop(document_id, READER)
+
+    def pages(self, document_id: str) -> tuple[Page, ...]:
+        return self._ledger.pages(document_id, READER)
+
+    def progress(self) -> dict[str, Any]:
+        return self._ledger.progress(READER).as_dict()
+
+    def pause(self) -> None:
+        self._ledger.pause(is_admin=True)
+
+    def resume(self) -> None:
+        self._ledger.resume(is_admin=True)
 
     @contextlib.contextmanager
     def original(self, document_id: str) -> Iterator[IO[bytes]]:
@@ -122,9 +159,50 @@ class LocalKit:
             yield stream
 
     def new_conversation(self) -> str:
-        from kit.answer.conversations import Conversations
+        from kit.answer.conversations.conversations import Conversations
 
         return Conversations(self._database).create(READER).id
+
+    def conversations(self) -> list[Conversation]:
+        from kit.answer.conversations.conversations import Conversations
+
+        return Conversations(self._database).list(READER)
+
+    def export(self, conversation_id: str, form: Format, message_id: int | None = None) -> Exported:
+        from kit.answer.conversations.conversations import Conversations
+        from kit.export.export import export
+        from kit.export.report import report_of
+
+        kept = Conversations(self._database)
+        conversation = kept.get(conversation_id, READER)
+        messages = kept.messages(conversation_id, READER)
+        return export(report_of(conversation, messages, message_id), form)
+
+    def do(self, task: Task) -> Iterator[Event]:
+        from kit.answer.modes.modes import Modes
+
+        is_summary = task.kind == "summarise"
+        modes = Modes(self._library, self._searcher, _NoEngine(), self._config.answer)
+        modes.title(task, READER)  # before the language model is loaded
+        if is_summary:
+            modes = Modes(self._library, self._searcher, self._engine, self._config.answer)
+        return self._stepped(modes.run(task, READER))
+
+    def _stepped(self, events: AsyncIterator[Event]) -> Iterator[Event]:
+        """The events one by one; closing this closes them."""
+        try:
+            while True:
+                try:
+                    yield self._runner.run(anext(events))  # type: ignore[arg-type]
+                except StopAsyncIteration:
+                    return
+        finally:
+            self._runner.run(events.aclose())  # type: ignore[attr-defined]
+
+    def forget_conversation(self, conversation_id: str) -> None:
+        from kit.answer.conversations.conversations import Conversations
+
+        Conversations(self._database).delete(conversation_id, READER)
 
     def ask(
         self,
@@ -138,15 +216,7 @@ class LocalKit:
             require_read(self.document(document_id))
         # Loaded here and not inside the event loop, where Ctrl-C would wait for them.
         _ = self._searcher, self._engine
-        events = self._events(question, collection, conversation_id, document_id)
-        try:
-            while True:
-                try:
-                    yield self._runner.run(anext(events))  # type: ignore[arg-type]
-                except StopAsyncIteration:
-                    return
-        finally:
-            self._runner.run(events.aclose())  # type: ignore[attr-defined]
+        yield from self._stepped(self._events(question, collection, conversation_id, document_id))
 
     async def _events(
         self,
@@ -157,7 +227,8 @@ class LocalKit:
     ) -> AsyncIterator[Event]:
         from kit.answer.answer import answer_question
         from kit.answer.chat import Chat
-        from kit.answer.conversations import Conversations
+        from kit.answer.conversations.conversations import Conversations
+        from kit.answer.modes.modes import Modes
 
         settings = self._config.answer
         if conversation_id is None:
@@ -172,7 +243,9 @@ class LocalKit:
                 document_id=document_id,
             )
         else:
-            chat = Chat(Conversations(self._database), self._searcher, self._engine, settings)
+            modes = Modes(self._library, self._searcher, self._engine, settings)
+            kept = Conversations(self._database)
+            chat = Chat(kept, self._searcher, self._engine, settings, modes=modes)
             events = chat.ask(
                 question,
                 owner_id=READER,
@@ -213,13 +286,13 @@ class LocalKit:
     @cached_property
     def _embedder(self) -> Embedder:
         """The embedding model in this process. Raises EmbedError if none is installed."""
-        from kit.library.embed import LocalEmbedder
+        from kit.library.index.embed import LocalEmbedder
 
         if self._given_embedder is not None:
             return self._given_embedder
         name = self._config.library.embedding_model or STARTER_EMBEDDING
         try:
-            folder = find_embedding_folder(self._config.home, name)
+            folder = self._serving_folder() or find_embedding_folder(self._config.home, name)
         except NotFound:
             raise EmbedError(
                 f"the embedding model {name} is not installed",
@@ -229,6 +302,17 @@ class LocalKit:
         os.environ.update(quiet_environment(os.environ) | {"TQDM_DISABLE": "1"})
         return LocalEmbedder(folder)
 
+    def _serving_folder(self) -> Path | None:
+        """Of the model whose vectors are searched, also where the settings name another: the next
+        kit that runs makes the change."""
+        from kit.library.index.model_change import serving_model
+
+        serving = serving_model(self._database)
+        try:
+            return find_embedding_folder(self._config.home, serving) if serving else None
+        except NotFound:
+            return None
+
     @cached_property
     def _searcher(self) -> Searcher:
         from kit.answer.retrieve import Searcher
@@ -237,10 +321,29 @@ class LocalKit:
             embedder = self._embedder
         except EmbedError as problem:
             return Searcher(self._library, self._database, _NoIndex(), _NoEmbedder(problem))
-        return Searcher(self._library, self._database, self._index(embedder), embedder)
+        return Searcher(
+            self._library,
+            self._database,
+            self._index(embedder),
+            embedder,
+            reranker=self._reranker,
+            rerank_budget_s=self._config.library.rerank_budget_s,
+        )
+
+    @property
+    def _reranker(self) -> Reranker | None:
+        """The installed reranker, loaded here; None if there is none, or it cannot be loaded."""
+        from kit.library.index.rerank import LocalReranker
+
+        try:
+            folder = find_reranker_folder(self._config.home, self._config.library.reranker_model)
+            return LocalReranker(folder) if folder else None
+        except KitError as problem:
+            self._say(f"note: {problem.message}; the passages are not reranked")
+            return None
 
     def _index(self, embedder: Embedder) -> VectorIndex:
-        from kit.library.vectors import VectorIndex
+        from kit.library.index.vectors import VectorIndex
 
         self._own()
         index = VectorIndex(
@@ -264,37 +367,10 @@ class LocalKit:
 
     def _start_engine(self) -> str:
         """A local engine for as long as this command runs; returns its URL."""
-        from kit.ops.child import Child, ChildSpec
-        from kit.ops.engine_command import engine_flags
-        from kit.ops.ports import claim_port
-        from kit.ops.start import answers
-        from kit.ops.supervise import last_error
+        from kit.ops.passing_engine import passing_engine
 
-        settings, home = self._config.engine, self._config.home
-        remove_ended(home, self._database)
-        try:
-            model = find_chat_file(home, settings.model or STARTER_CHAT)
-        except NotFound as problem:
-            raise EngineUnavailable(problem.message, hint=problem.hint) from None
-        port = claim_port("127.0.0.1", 0)
-        flags = engine_flags(
-            replace(settings, parallel=1), home=home, model=model, host="127.0.0.1", port=port
-        )
-        command = [sys.executable, "-m", "kit.engine.server", *flags]
-        log = home / "logs" / "engine.log"
-        child = Child(ChildSpec("engine", tuple(command), log, quiet_environment(os.environ)))
-        self._say("starting the language model (the running kit keeps it warm: kit up)")
-        child.start(time.monotonic())
-        self._stack.callback(child.bury)
-        deadline = time.monotonic() + ENGINE_START_S
-        while not answers(f"http://127.0.0.1:{port}/health"):
-            if child.has_ended or time.monotonic() > deadline:
-                reason = (last_error(log) or ["error: it did not start"])[0]
-                raise EngineUnavailable(
-                    f"the language model: {reason.removeprefix('error: ')}", hint=f"see {log}"
-                )
-            time.sleep(0.1)
-        return f"http://127.0.0.1:{port}/v1"
+        remove_ended(self._config.home, self._database)
+        return self._stack.enter_context(passing_engine(self._config, self._say))
 
 
 class _NoIndex:
@@ -307,6 +383,24 @@ class _NoIndex:
     ) -> list[tuple[int, float]]:
         del vector, collection_ids, limit
         return []
+
+
+class _NoEngine:
+    """Stands for the engine where a task needs none: it is not started for that."""
+
+    async def stream_chat(
+        self, messages: Sequence[ChatMessage], **_: Any
+    ) -> AsyncIterator[ChatDelta]:
+        del messages
+        raise EngineUnavailable("the language model was not started for this")
+        yield
+
+    async def count_tokens(self, text: str) -> int:
+        del text
+        raise EngineUnavailable("the language model was not started for this")
+
+    async def context_tokens(self) -> int:
+        raise EngineUnavailable("the language model was not started for this")
 
 
 class _NoEmbedder:
@@ -327,5 +421,9 @@ class _NoEmbedder:
         raise self._problem
 
     def count_tokens(self, text: str) -> int:
+        del text
+        raise self._problem
+
+    def unknown_share(self, text: str) -> float:
         del text
         raise self._problem

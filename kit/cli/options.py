@@ -24,3 +24,6 @@ CollectionOption = Annotated[
     str | None,
     typer.Option("--collection", "-c", metavar="NAME", help="Only this collection."),
 ]
+RootOption = Annotated[
+    Path | None, typer.Option("--root", help="Where releases lie; usually /opt/kit.")
+]

@@ -12,24 +12,32 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Any
+from urllib.parse import quote, unquote
 
 import h11
 import httpx
 
+from kit.answer.conversations.conversations import Conversation
 from kit.answer.events import (
-    Citation,
     Draft,
     Event,
     Finished,
     Notice,
+    Progress,
     ReasoningDelta,
     Retrieved,
     Waiting,
     answer_from_json,
+    citations_from_json,
+    sentences_from_json,
+    tables_from_json,
 )
-from kit.cli.session import BUSY_STATES, Found, error_from_json
+from kit.answer.modes.task import Task, task_to_json
+from kit.cli.session import Found, error_from_json
 from kit.errors import DocumentRefused, EngineUnavailable, KitError, MachineError
-from kit.library.documents import DocumentRecord, Hit
+from kit.export.export import Exported, Format
+from kit.library.dates import dated_from_json
+from kit.library.documents import BUSY_STATES, DocumentRecord, Hit, Page
 from kit.ops.ports import trust_only
 
 POLL_S = 0.3
@@ -101,14 +109,35 @@ class RemoteKit:
             {"collection": collection} if collection else {}
         )
         answer = self._json("GET", "/search", params=parameters)
-        hits = tuple(Hit(**{"chunk_id": 0, "num_tokens": 0, **hit}) for hit in answer["hits"])
-        return Found(hits, tuple(answer["notices"]))
+        return Found(tuple(map(hit_from_json, answer["hits"])), tuple(answer["notices"]))
 
     def remove(self, document_id: str) -> None:
         self._json("DELETE", f"/documents/{_segment(document_id)}")
 
+    def purge(self) -> dict[str, Any]:
+        return self._json("POST", "/purge")
+
     def retry(self, document_id: str) -> None:
         self._json("POST", f"/documents/{_segment(document_id)}/retry")
+
+    def retry_failed(self) -> list[str]:
+        return list(self._json("POST", "/reading/retry")["retried"])
+
+    def stop(self, document_id: str) -> None:
+        self._json("POST", f"/documents/{_segment(document_id)}/stop")
+
+    def pages(self, document_id: str) -> tuple[Page, ...]:
+        answer = self._json("GET", f"/documents/{_segment(document_id)}")
+        return tuple(Page(**page) for page in answer["pages"])
+
+    def progress(self) -> dict[str, Any]:
+        return dict(self._json("GET", "/reading")["reading"])
+
+    def pause(self) -> None:
+        self._json("POST", "/reading/pause")
+
+    def resume(self) -> None:
+        self._json("POST", "/reading/resume")
 
     @contextlib.contextmanager
     def original(self, document_id: str) -> Iterator[IO[bytes]]:
@@ -123,6 +152,9 @@ class RemoteKit:
 
     def new_conversation(self) -> str:
         return str(self._json("POST", "/conversations", json={})["conversation"]["id"])
+
+    def forget_conversation(self, conversation_id: str) -> None:
+        self._json("DELETE", f"/conversations/{_segment(conversation_id)}")
 
     def ask(
         self,
@@ -141,6 +173,27 @@ class RemoteKit:
         with self._explain(), self._client.stream("POST", "/ask", json=body) as answer:
             _raise_error(answer)
             yield from read_events(answer.iter_lines())
+
+    def do(self, task: Task) -> Iterator[Event]:
+        body = task_to_json(task)
+        names = ["document_ids", *(("collection", "fields") if task.kind == "extract" else ())]
+        body = {name: body[name] for name in names}
+        with self._explain(), self._client.stream("POST", f"/{task.kind}", json=body) as answer:
+            _raise_error(answer)
+            yield from read_events(answer.iter_lines())
+
+    def conversations(self) -> list[Conversation]:
+        answer = self._json("GET", "/conversations")
+        return [Conversation(**record) for record in answer["conversations"]]
+
+    def export(self, conversation_id: str, form: Format, message_id: int | None = None) -> Exported:
+        path = f"/conversations/{_segment(conversation_id)}/export"
+        query = {"format": form} | ({} if message_id is None else {"message": str(message_id)})
+        with self._explain():
+            answer = self._client.get(path, params=query)
+            _raise_error(answer)
+        name = answer.headers["content-disposition"].rpartition("''")[2]
+        return Exported(unquote(name), answer.headers["content-type"], answer.content)
 
     def status(self) -> dict[str, Any]:
         return {"running": True, "url": f"{self._url}/", **self._json("GET", "/status")}
@@ -181,30 +234,36 @@ def read_events(lines: Iterator[str]) -> Iterator[Event]:
                 yield _READERS[name](record)
 
 
-def _citations(records: Sequence[dict[str, Any]]) -> tuple[Citation, ...]:
-    return tuple(Citation(**record) for record in records)
-
-
 _READERS: dict[str, Callable[[dict[str, Any]], Event]] = {
     "notice": lambda record: Notice(record["text"]),
-    "retrieved": lambda record: Retrieved(_citations(record["passages"])),
+    "retrieved": lambda record: Retrieved(citations_from_json(record["passages"])),
     "waiting": lambda record: Waiting(record["ahead"], record.get("wait_s")),
-    "draft": lambda record: Draft(record["text"], _citations(record["citations"])),
+    "progress": lambda record: Progress(**record),
+    "draft": lambda record: Draft(
+        record["text"],
+        citations_from_json(record["citations"]),
+        tables_from_json(record["tables"]),
+        sentences_from_json(record.get("sentences", ())),
+    ),
     "reasoning": lambda record: ReasoningDelta(record["text"]),
     "finished": lambda record: Finished(answer_from_json(record)),
 }
 
 
 def document_from_json(record: dict[str, Any]) -> DocumentRecord:
-    """A document as the API lists it; whose private collection it is in is not told, only that."""
+    """A document as the API lists it; whose collection it is in is not told."""
     known = {name: record[name] for name in DocumentRecord.__dataclass_fields__ if name in record}
-    owner = "private" if record.get("is_private") else None
-    return DocumentRecord(**{**known, "owner_id": owner, "notes": tuple(record["notes"])})
+    known |= {"owner_id": None, "notes": tuple(record["notes"])}
+    return DocumentRecord(**{**known, "dated": dated_from_json(record.get("dated"))})
+
+
+def hit_from_json(record: dict[str, Any]) -> Hit:
+    """A passage as the API finds it; what is of no use to a client is not told."""
+    known = {"chunk_id": 0, "num_tokens": 0, **record}
+    return Hit(**{**known, "dated": dated_from_json(record.get("dated"))})
 
 
 def _segment(document_id: str) -> str:
-    from urllib.parse import quote
-
     return quote(document_id, safe="") or "-"
 
 

@@ -13,15 +13,7 @@ from kit.cli import options
 from kit.cli.output import emit, say
 from kit.config import load_config
 from kit.errors import MachineError
-
-NAME = "self-test.txt"
-TEXT = (
-    "The self-test of the kit.\n\n"
-    "The spare key of the archive hangs behind the clock in room 214.\n"
-    "Lunch is served at noon.\n"
-)
-QUESTION = "Where does the spare key of the archive hang?"
-EVIDENCE = "behind the clock in room 214"
+from kit.ops.known_answer import EVIDENCE, NAME, QUESTION, TEXT
 
 
 def selftest(home: options.HomeOption = None, is_json: options.JsonOption = False) -> None:

@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
-from kit.config import Config
 from kit.errors import KitError, NotFound, Problem, UsageError
-from kit.instance import find_instance
-from kit.release import require_owner
+from kit.library.documents import BUSY_STATES
 
 if TYPE_CHECKING:
+    from kit.answer.conversations.conversations import Conversation
     from kit.answer.events import Event
-    from kit.library.documents import DocumentRecord, Hit
+    from kit.answer.modes.task import Task
+    from kit.export.export import Exported, Format
+    from kit.library.documents import DocumentRecord, Hit, Page
 
-BUSY_STATES = ("queued", "parsing", "embedding")
 Say = Callable[[str], None]
 
 
@@ -56,13 +56,37 @@ class Kit(Protocol):
 
     def remove(self, document_id: str) -> None: ...
 
+    def purge(self) -> dict[str, Any]:
+        """What was removed is in no file any more: `kit.ops.purge.Purged` as JSON."""
+        ...
+
     def retry(self, document_id: str) -> None: ...
+
+    def retry_failed(self) -> list[str]:
+        """Every document without text is queued again; returns their ids."""
+        ...
+
+    def stop(self, document_id: str) -> None:
+        """A document that waits or is being read is not read."""
+        ...
+
+    def pages(self, document_id: str) -> tuple[Page, ...]: ...
+
+    def progress(self) -> dict[str, Any]:
+        """How far the reading is; see kit.library.ledger.Progress."""
+        ...
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
 
     def original(self, document_id: str) -> contextlib.AbstractContextManager[IO[bytes]]:
         """The document as it was added."""
         ...
 
     def new_conversation(self) -> str: ...
+
+    def forget_conversation(self, conversation_id: str) -> None: ...
 
     def ask(
         self,
@@ -78,30 +102,19 @@ class Kit(Protocol):
         """
         ...
 
+    def do(self, task: Task) -> Iterator[Event]:
+        """Summarise, compare or extract; as `ask`, but nothing is kept."""
+        ...
+
+    def conversations(self) -> list[Conversation]:
+        """Latest first."""
+        ...
+
+    def export(self, conversation_id: str, form: Format, message_id: int | None = None) -> Exported:
+        """A conversation, or one answer of it, as a file. Raises: NotFound, UsageError."""
+        ...
+
     def status(self) -> dict[str, Any]: ...
-
-
-@contextlib.contextmanager
-def open_kit(config: Config, say: Say) -> Iterator[Kit]:
-    """The running kit of this home if there is one, else the home itself."""
-    instance = find_instance(config.home)
-    if instance is not None:
-        from kit.cli.remote import RemoteKit
-
-        remote = RemoteKit(instance.web_url, instance.token, certfile=config.web.certfile)
-        try:
-            yield remote
-        finally:
-            remote.close()
-        return
-    from kit.cli.local import LocalKit
-
-    require_owner(config.home)
-    local = LocalKit(config, say)
-    try:
-        yield local
-    finally:
-        local.close()
 
 
 def find_document(kit: Kit, wanted: str) -> DocumentRecord:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from kit.cli import options
+from kit.cli.open_kit import open_kit
 from kit.cli.output import emit, say
-from kit.cli.session import open_kit
 from kit.config import load_config
 
 

@@ -12,9 +12,8 @@ import typer
 
 from kit.cli import options
 from kit.cli.output import emit, say, table
-from kit.config import load_config
+from kit.cli.people import open_database
 from kit.errors import UsageError
-from kit.release import require_owner
 
 if TYPE_CHECKING:
     from kit.database import Database
@@ -30,16 +29,10 @@ FromStdin = Annotated[
 
 @contextlib.contextmanager
 def _open(home: Path | None) -> Iterator[tuple[Accounts, Database]]:
-    from kit.database import Database
     from kit.people.accounts import Accounts
 
-    folder = load_config(home=home).home
-    require_owner(folder)
-    database = Database(folder / "kit.db")
-    try:
+    with open_database(home) as database:
         yield Accounts(database), database
-    finally:
-        database.close()
 
 
 def _record(database: Database, action: str, name: str) -> None:
@@ -52,27 +45,54 @@ def _record(database: Database, action: str, name: str) -> None:
 def add(
     name: Name,
     role: Annotated[str, typer.Option("--role", help="staff or admin.")] = "staff",
+    group: Annotated[
+        list[str] | None,
+        typer.Option("--group", metavar="GROUP", help="A group to put it in; may be repeated."),
+    ] = None,
     password_stdin: FromStdin = False,
     home: options.HomeOption = None,
     is_json: options.JsonOption = False,
 ) -> None:
     """Make an account; the password is asked for."""
+    from kit.people.groups import Groups
+
     with _open(home) as (accounts, database):
+        groups = Groups(database)
+        joined = {found.id: found for found in map(groups.find, group or ())}
         user = accounts.add(name, read_password(name, password_stdin), role)
         _record(database, "user.add", user.name)
+        for one in joined.values():
+            groups.add_member(one, user, actor="local")
     _print(user, "added", is_json)
 
 
 @app.command("list")
 def list_users(home: options.HomeOption = None, is_json: options.JsonOption = False) -> None:
     """List the accounts."""
-    with _open(home) as (accounts, _):
+    from kit.people.groups import Groups
+
+    with _open(home) as (accounts, database):
         users = [(user, accounts.is_disabled(user.id)) for user in accounts.list()]
+        groups = Groups(database).list()
+    joined = {
+        user.name: [group.name for group in groups if user.name in group.members]
+        for user, _ in users
+    }
     if is_json:
-        emit({"users": [_user_json(user) | {"disabled": off} for user, off in users]})
+        emit(
+            {
+                "users": [
+                    _user_json(user) | {"disabled": off, "groups": joined[user.name]}
+                    for user, off in users
+                ]
+            }
+        )
         return
-    rows = [(user.name, user.role, "disabled" if off else "may sign in") for user, off in users]
-    table(rows, ("NAME", "ROLE", "STATE"))
+    rows = [
+        (user.name, user.role, "disabled" if off else "may sign in", ", ".join(joined[user.name]))
+        for user, off in users
+    ]
+    table(rows, ("NAME", "ROLE", "STATE", "GROUPS"))
 
 
 @app.command()

@@ -20,7 +20,7 @@ BACKENDS = ("cuda", "hip", "vulkan", "sycl", "cann", "musa", "opencl")  # ggml's
 
 @dataclass(frozen=True)
 class Device:
-    """A GPU as llama.cpp sees it."""
+    """A GPU as llama.cpp sees it: the maker's name of it, and what is free there."""
 
     name: str
     free_bytes: int

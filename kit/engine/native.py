@@ -106,9 +106,9 @@ def _on_log(level: int, text: bytes, _user_data: Any, *, debug: bool) -> None:
         print(line, file=sys.stderr)
 
 
-def last_error() -> str:
+def last_error(otherwise: str = "no reason given") -> str:
     """What native code complained about last."""
-    return "; ".join(_last_errors) or "no reason given"
+    return "; ".join(_last_errors) or otherwise
 
 
 def gbnf_of_schema(schema: str) -> str:
@@ -160,13 +160,15 @@ def gpu_devices(lib: Any) -> list[Device]:
     base = ctypes.CDLL(str(folder / "libggml-base.so.0"))
     ggml.ggml_backend_dev_count.restype = ctypes.c_size_t
     ggml.ggml_backend_dev_get.restype = ctypes.c_void_p
+    base.ggml_backend_dev_description.restype = ctypes.c_char_p
     found: list[Device] = []
     for index in range(ggml.ggml_backend_dev_count()):
         handle = ctypes.c_void_p(ggml.ggml_backend_dev_get(ctypes.c_size_t(index)))
         if base.ggml_backend_dev_type(handle) == _GPU_DEVICE:
             free, total = ctypes.c_size_t(), ctypes.c_size_t()
             base.ggml_backend_dev_memory(handle, ctypes.byref(free), ctypes.byref(total))
-            found.append(Device(f"GPU {len(found)}", free.value))
+            name = base.ggml_backend_dev_description(handle) or b"GPU"
+            found.append(Device(name.decode("utf-8", "replace"), free.value))
     return found
 
 
@@ -181,6 +183,9 @@ class Model:
         self.gguf, *_ = [read_gguf(part) for part in split_paths(path)]
         params = lib.llama_model_default_params()
         params.vocab_only, params.n_gpu_layers = vocab_only, num_gpu_layers
+        if not num_gpu_layers:  # a GPU without room for a layer must not be computed on either
+            self._no_devices = (ctypes.c_void_p * 1)(None)
+            params.devices = ctypes.addressof(self._no_devices)
         self.handle = lib.llama_model_load_from_file(os.fsencode(path), params)
         if not self.handle:
             raise ModelError(

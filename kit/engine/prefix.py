@@ -127,7 +127,7 @@ class PrefixCache:
         else:
             target = self._free_slot()
             self._put_away(target)
-            num_reused = self._bring_in(target, source) and num_reused
+            num_reused = num_reused if self._bring_in(target, source) else 0
         kept = self._cache.keep(target.index, num_reused)
         target.tokens = sequence.tokens[:kept]
         target.sequence, target.sharing = sequence, sequence.sharing

@@ -18,8 +18,9 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
@@ -131,10 +132,17 @@ def _load(state: State, bound: socket.socket, leave: Callable[[], None]) -> None
         f"engine ready on http://{address[0]}:{address[1]}/v1 after "
         f"{time.monotonic() - started:.1f} s: {state.options.name} {facts['type']}, "
         f"{facts['parallel']} × {service.n_ctx} tokens, {facts['threads']} threads, "
-        f"CPU variant {service.variant.name}",
+        f"CPU variant {service.variant.name}{gpu_share(facts)}",
         file=sys.stderr,
         flush=True,
     )
+
+
+def gpu_share(facts: Mapping[str, Any]) -> str:
+    """How much of the model is where, if llama.cpp sees a GPU."""
+    if not facts.get("gpus"):
+        return ""
+    return f", {facts['gpu_layers']} of {facts['layers']} layers on {' and '.join(facts['gpus'])}"
 
 
 def run(argv: Sequence[str] | None = None) -> int:

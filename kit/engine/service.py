@@ -89,7 +89,8 @@ class Service:
             with_gpu=options.gpu_layers > 0,
         )
         size = size_of(gguf, n_ctx, options.parallel)
-        self.num_gpu_layers = layers_that_fit(size, gpu_devices(library), options.gpu_layers)
+        self.devices = gpu_devices(library)
+        self.num_gpu_layers = layers_that_fit(size, self.devices, options.gpu_layers)
         require_memory(options.model.name, size, self.num_gpu_layers)
         self.model = Model(library, options.model, num_gpu_layers=self.num_gpu_layers)
         self._decoder = Decoder(
@@ -144,7 +145,9 @@ class Service:
             "threads": self.threads.n_threads,
             "threads_batch": self.threads.n_threads_batch,
             "waiting": self.threads.waiting,
+            "layers": gguf.number("block_count") + 1,  # the last is the output
             "gpu_layers": self.num_gpu_layers,
+            "gpus": [device.name for device in self.devices],
             "cpu_variant": self.variant.name,
         }
 

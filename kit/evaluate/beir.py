@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kit.errors import Problem, UsageError
+from kit.evaluate.lines import read_values
 
 MAX_PROBLEMS = 20
 _HINT = "see the layout: kit eval retrieval --help"
@@ -70,22 +70,11 @@ def read_judged(folder: Path) -> Judged:
 
 
 def _records(path: Path, problems: list[Problem]) -> Iterator[dict[str, Any]]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as problem:
-        raise UsageError(f"{path} cannot be read: {problem}", hint=_HINT) from None
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except ValueError as problem:
-            problems.append(Problem(f"{path.name}:{number}", f"no JSON: {problem}"))
-            continue
+    for where, record in read_values(path, problems, hint=_HINT):
         if isinstance(record, dict) and record.get("_id") not in (None, ""):
             yield record
         else:
-            problems.append(Problem(f"{path.name}:{number}", "has no _id"))
+            problems.append(Problem(where, "has no _id"))
 
 
 def _judgements(folder: Path) -> Path:

@@ -83,8 +83,8 @@ def main() -> None:
     parser.add_argument("--model-dir", type=Path, required=True)
     parser.add_argument("--pages", type=int, default=NUM_PAGES)
     given = parser.parse_args()
-    from kit.library.embed import LocalEmbedder
-    from kit.library.embed_thread import EmbedThread
+    from kit.library.index.embed import LocalEmbedder
+    from kit.library.index.embed_thread import EmbedThread
 
     parent, pages = os.getppid(), make_pages(given.pages)
     model = EmbedThread(LocalEmbedder(given.model_dir), yields=True)

@@ -17,7 +17,7 @@ from kit.evaluate.ranking import Figures, judge
 from kit.files import write_atomic
 
 WORSE_BY = 0.01  # of nDCG@10: less is within what ties and rounding do
-MODES = ("lexical", "dense", "hybrid")
+MODES = ("lexical", "dense", "hybrid", "reranked")
 Rank = Callable[[str], Mapping[str, Sequence[str]]]
 """A question -> mode -> document ids, best first."""
 REPORT = "retrieval.json"
@@ -66,12 +66,15 @@ def measure(
     )
 
 
-def write_report(report: RetrievalReport, folder: Path, worse: Sequence[str]) -> None:
-    """retrieval.json for programs and report.md for people are in that folder."""
+def write_report(
+    report: RetrievalReport, folder: Path, worse: Sequence[str], plot: str = ""
+) -> None:
+    """retrieval.json for programs and report.md for people are in that folder, beside the plot."""
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(report.as_json(), indent=2, ensure_ascii=False)
     write_atomic(folder / REPORT, text.encode())
-    write_atomic(folder / "report.md", render(report, worse).encode())
+    page = render(report, worse) + (f"\n![{plot}]({plot})\n" if plot else "")
+    write_atomic(folder / "report.md", page.encode())
 
 
 def render(report: RetrievalReport, worse: Sequence[str]) -> str:

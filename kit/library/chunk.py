@@ -8,6 +8,7 @@ one passage fewer in the prompt.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -48,6 +49,7 @@ def chunk_document(
 
     A chunk exceeds the target by at most TAIL_FRACTION, or if one word of it does alone.
     """
+    count_tokens = functools.cache(count_tokens)  # most stretches are looked at several times
     groups: list[tuple[Section, list[_Piece]]] = []
     carried: list[tuple[Section, list[_Piece]]] = []  # a heading alone answers nothing
     for section in _sections(parsed):
@@ -112,8 +114,8 @@ def _split_if_long(
 def _lines(text: str, span: Span) -> list[Span]:
     """The lines of a paragraph that is a list or a table; prose is left for `_sentences`."""
     lines = [match.span() for match in _LINE.finditer(text, *span)]
-    is_list = sum(text[s:e].lstrip()[:1] in "-*•|" for s, e in lines) > len(lines) / 2
-    return lines if is_list else [span]
+    num_items = sum(text[s:e].lstrip()[:1] in "-*•|" or " | " in text[s:e] for s, e in lines)
+    return lines if num_items > len(lines) / 2 else [span]
 
 
 def _sentences(text: str, span: Span) -> Iterator[Span]:

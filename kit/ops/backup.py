@@ -24,6 +24,7 @@ from kit.database import Database
 from kit.errors import LibraryError, MachineError, NotFound, Problem, UsageError
 from kit.files import (
     copy_hashing,
+    digests_differ,
     explain_os_errors,
     fsync_folder,
     make_private_folder,
@@ -75,9 +76,13 @@ class Backup:
 # -- making one ----------------------------------------------------------------------------------
 
 
-def back_up(home: Path, destination: Path, *, on_progress: Progress = _quiet) -> Backup:
+def back_up(
+    home: Path, destination: Path, *, link: bool = False, on_progress: Progress = _quiet
+) -> Backup:
     """A new backup in a folder of its own below `destination`. The kit may go on serving.
 
+    With `link` the originals, which never change, are hard links where the disk is the same: that
+    takes a moment, and guards against what becomes of the data but not of the disk.
     Raises: NotFound if the home holds no data; UsageError if `destination` lies in it; DiskFull.
     """
     _require_outside(home, destination)
@@ -89,10 +94,10 @@ def back_up(home: Path, destination: Path, *, on_progress: Progress = _quiet) ->
         raise UsageError(f"{folder} is there already", hint="try again in a second")
     with explain_os_errors(folder), _frozen(home) as frozen:
         total = sum(path.stat().st_size for path in frozen.rglob("*") if path.is_file())
-        require_space(destination, total)
+        require_space(destination, 0 if link else total)
         make_private_folder(folder)
         try:
-            files = _copy_all(frozen, folder, total, on_progress)
+            files = _copy_all(frozen, folder, total, link, on_progress)
             models = tuple(model.name for model in list_installed(home))
             made = Backup(folder, f"{now:%Y-%m-%dT%H:%M:%SZ}", __version__, models, files)
             write_atomic(folder / LIST, _to_json(made), mode=0o600)
@@ -156,24 +161,45 @@ def _link_originals(home: Path, frozen: Path, reader: Database) -> None:
 
 
 def _copy_all(
-    source: Path, folder: Path, total: int, on_progress: Progress
+    source: Path, folder: Path, total: int, link: bool, on_progress: Progress
 ) -> tuple[SavedFile, ...]:
     files: list[SavedFile] = []
     done = 0
     for path in sorted(path for path in source.rglob("*") if path.is_file()):
         name = path.relative_to(source).as_posix()
         on_progress(f"copying {name}", done, total)
-        with path.open("rb") as stream:
-            digest, size = copy_hashing(stream, folder / name)
-        if name.startswith(f"{ORIGINALS}/") and path.name != digest:
-            raise LibraryError(
-                f"the original {path.name[:12]}… is damaged: its digest is {digest[:12]}…",
-                hint="add that file again, or remove the document; then make the backup",
-            )
-        (folder / name).chmod(0o600)
+        is_original = name.startswith(f"{ORIGINALS}/")
+        if link and is_original and _linked(path, folder / name):
+            digest = path.name
+        else:
+            digest = _copy(path, folder / name, is_original)
+        size = path.stat().st_size
         done += size
         files.append(SavedFile(name, size, digest))
     return tuple(files)
+
+
+def _linked(path: Path, link: Path) -> bool:
+    """Whether `link` is the same file now; False on another disk, or one without links."""
+    link.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(path, link)
+    except OSError:
+        return False
+    return True
+
+
+def _copy(path: Path, copy: Path, is_original: bool) -> str:
+    """Returns: the copy's SHA-256. Raises: LibraryError if an original is not what it was."""
+    with path.open("rb") as stream:
+        digest, _ = copy_hashing(stream, copy)
+    if is_original and path.name != digest:
+        raise LibraryError(
+            f"the original {path.name[:12]}… is damaged: its digest is {digest[:12]}…",
+            hint="add that file again, or remove the document; then make the backup",
+        )
+    copy.chmod(0o600)
+    return digest
 
 
 def _to_json(backup: Backup) -> bytes:
@@ -213,8 +239,7 @@ def check_backup(backup: Backup, *, on_progress: Progress = _quiet) -> None:
         if not path.is_file() or path.is_symlink():
             problems.append(Problem(file.path, "missing"))
         elif (observed := sha256_file(path)) != file.sha256:
-            what = f"sha256 expected {file.sha256[:12]}…, observed {observed[:12]}…"
-            problems.append(Problem(file.path, what))
+            problems.append(Problem(file.path, digests_differ(file.sha256, observed)))
         done += file.size_bytes
     if DATABASE not in {file.path for file in backup.files}:
         problems.append(Problem(DATABASE, "not in the backup"))

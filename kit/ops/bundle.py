@@ -21,6 +21,7 @@ from kit.bundle.make.wheels import needed_glibc, read_wheel
 from kit.bundle.make.write import Part, require_empty, write_bundle
 from kit.bundle.manifest import Manifest, Target, parse_manifest
 from kit.bundle.minisign import SecretKey
+from kit.bundle.server import version_key
 from kit.config import Config, read_settings
 from kit.errors import UsageError
 from kit.files import make_private_folder, write_atomic
@@ -63,8 +64,8 @@ def make_bundle(
     *,
     say: Callable[[str], None],
     on_progress: Progress,
-) -> tuple[Manifest, dict[str, int]]:
-    """(the signed manifest, bytes by kind of part) of a new bundle in `options.output`.
+) -> Manifest:
+    """The signed manifest of a new bundle in `options.output`.
 
     Raises: UsageError (no checkout, a wrong name), NotFound, ModelError (a model), FetchError
     (wheels), BundleError (what does not fit the target), DiskFull.
@@ -108,7 +109,7 @@ def make_bundle(
             files=(),
         )
         say(f"writing {len(parts)} files")
-        manifest = write_bundle(
+        return write_bundle(
             options.output,
             parts,
             template,
@@ -117,14 +118,13 @@ def make_bundle(
             volume_bytes=options.volume_bytes,
             on_progress=on_progress,
         )
-        return manifest, create.sizes_by_part(parts)
 
 
 def target_of(probe: MachineProbe) -> Target:
     """What to make for a machine that was probed."""
     known = [version for version in probe.python_versions if version in PYTHONS]
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    python = here if here in known or not known else max(known, key=_key)
+    python = here if here in known or not known else max(known, key=version_key)
     return Target(probe.architecture, python, probe.glibc or "")
 
 
@@ -170,11 +170,7 @@ def _this_machine(checkout: Path) -> Target:
     built = sorted((checkout / ".venv" / "wheels").glob(LLAMA))
     glibc = needed_glibc(built[-1]) if built else ""
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return Target(platform.machine(), python, max(glibc, "2.28", key=_key))
-
-
-def _key(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part)
+    return Target(platform.machine(), python, max(glibc, "2.28", key=version_key))
 
 
 def _llama_version(house: Path) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kit.config import Config
-from kit.errors import KitError, ModelError, NotFound, PortInUse
+from kit.errors import KitError, MachineError, ModelError, NotFound, PortInUse
 from kit.files import DISK_FLOOR_BYTES, format_bytes, require_writable_folder
 from kit.instance import find_instance
 from kit.ops.ports import claim_port, is_loopback
@@ -26,6 +26,7 @@ from kit.supply.store import (
     find_chat_file,
     find_damage,
     find_embedding_folder,
+    is_bundled,
     list_installed,
     repair_hint,
 )
@@ -65,6 +66,7 @@ def _python(config: Config) -> list[Finding]:
 def _release(config: Config) -> list[Finding]:
     """Of an installation from a bundle: whether it is what was signed, and whether all is done."""
     from kit.bundle.installed import find_changes
+    from kit.bundle.manifest import MANIFEST
     from kit.bundle.releases import Root
 
     del config
@@ -77,6 +79,8 @@ def _release(config: Config) -> list[Finding]:
         return [Finding("release", "fail", f"no release is current in {folder}", _INSTALL_AGAIN)]
     if changes := find_changes(release, root.trusted_keys()):
         said = "; ".join(f"{one.where} {one.what}" for one in changes[:5])
+        if {one.where for one in changes} == {MANIFEST}:  # its key may be distrusted since
+            return [Finding("release", "fail", f"{release.id}: {said}", _INSTALL_AGAIN)]
         return [Finding("release", "fail", f"{release.id} was changed: {said}", _INSTALL_AGAIN)]
     if not root.is_settled:
         step = "run the last kit upgrade or kit rollback again"
@@ -134,6 +138,30 @@ def _cpu(config: Config) -> list[Finding]:
     ]
 
 
+def _gpu(config: Config) -> list[Finding]:
+    """Of a build with code for GPUs: which ones it can use."""
+    from kit.engine.cpu.variants import choose_variant
+    from kit.engine.devices import find_devices
+    from kit.engine.gpu import gpu_backends
+
+    try:
+        variant = choose_variant(config.home).variant.path
+    except MachineError:  # the check of the CPU tells it
+        return []
+    backends = gpu_backends(variant.parent) if variant else []
+    if variant is None or not backends or config.engine.url:
+        return []
+    if not config.engine.gpu_layers:
+        return [Finding("gpu", "ok", "not used (engine.gpu_layers is 0)")]
+    seen = find_devices(variant)
+    if not seen.devices:
+        names = " and ".join(path.stem.removeprefix("libggml-") for path in backends)
+        step = "everything runs on the CPU: install the maker's driver and run-time libraries"
+        return [Finding("gpu", "warn", f"built for {names}, no device: {seen.said}", step)]
+    said = (f"{device.name}, {format_bytes(device.free_bytes)} free" for device in seen.devices)
+    return [Finding("gpu", "ok", "; ".join(said))]
+
+
 def _threads(config: Config) -> list[Finding]:
     from kit.engine.cpu.choose_threads import describe, remembered
     from kit.engine.cpu.machine import usable_cores
@@ -178,7 +206,8 @@ def _memory(config: Config) -> list[Finding]:
 def _models(config: Config) -> list[Finding]:
     findings = []
     for model in list_installed(config.home):
-        damage = find_damage(config.home, model, by_digest=True)
+        is_compared = is_bundled(config.home, model.name)  # byte by byte, as part of the release
+        damage = find_damage(config.home, model, by_digest=not is_compared)
         said = f"{model.kind}, {format_bytes(model.size_bytes)} {model.quant_type}".strip()
         if damage:
             said = "; ".join(f"{problem.where} {problem.what}" for problem in damage)
@@ -249,6 +278,7 @@ def _people(config: Config) -> list[Finding]:
 
 def _library(config: Config) -> list[Finding]:
     from kit.database import Database
+    from kit.library.documents import FAILED_STATES
 
     database = Database(config.home / "kit.db")
     try:
@@ -261,8 +291,8 @@ def _library(config: Config) -> list[Finding]:
     finally:
         database.close()
     said = ", ".join(f"{number} {state}" for state, number in sorted(states.items())) or "empty"
-    if bad := states.get("refused", 0) + states.get("no_text", 0):
-        step = f"see why {bad} cannot be searched: kit docs list"
+    if bad := sum(states.get(state, 0) for state in FAILED_STATES):
+        step = f"see why {bad} cannot be searched: kit docs list --state failed"
         return [Finding("library", "warn", said, step)]
     if missing:
         step = "they are made while the kit runs: kit up"
@@ -278,6 +308,19 @@ def _user(config: Config) -> list[Finding]:
     return [Finding("user", "ok", f"uid {os.geteuid()}")]
 
 
+def _text_recognition(config: Config) -> list[Finding]:
+    """Whether scans and pictures can be read, and in which languages."""
+    from kit.library.reading.recognise import CannotRead, find_recogniser
+
+    name, languages = "text recognition", config.library.ocr_languages
+    found = find_recogniser(languages)
+    if not isinstance(found, CannotRead):
+        return [Finding(name, "ok", f"tesseract, languages {', '.join(languages)}")]
+    if not languages:
+        return [Finding(name, "ok", "switched off (library.ocr_languages)")]
+    return [Finding(name, "warn", f"{found.reason}: scans and pictures are not read", found.hint)]
+
+
 _CHECKS: dict[str, Callable[[Config], list[Finding]]] = {
     "python": _python,
     "release": _release,
@@ -285,6 +328,7 @@ _CHECKS: dict[str, Callable[[Config], list[Finding]]] = {
     "user": _user,
     "home": _home,
     "cpu": _cpu,
+    "gpu": _gpu,
     "threads": _threads,
     "models": _models,
     "chat model": _chat_model,
@@ -293,4 +337,5 @@ _CHECKS: dict[str, Callable[[Config], list[Finding]]] = {
     "port": _ports,
     "people": _people,
     "library": _library,
+    "text recognition": _text_recognition,
 }

@@ -41,7 +41,7 @@ def measure_speed(home: Path, model: InstalledModel) -> Speed:
 
 def _reading_speed(home: Path, model: InstalledModel) -> Speed:
     """Tokens per second over passages, in one request, as the library embeds them."""
-    from kit.library.embed import num_embedding_threads  # what the worker embeds with
+    from kit.library.index.embed import num_embedding_threads  # what the worker embeds with
 
     words = haystack().split()
     texts = [

@@ -114,7 +114,7 @@ def make_passport(
             passport.memory, resident_bytes=resident_bytes, resident_n_ctx=n_ctx
         )
         passport = dataclasses.replace(passport, memory=measured)
-    if not report.is_broken:
+    if not report.is_broken and model.kind != "reranker":
         say(f"measuring how fast {model.name} is here")
         passport = dataclasses.replace(passport, speed=measure_speed(home, model))
     return write_passport(home, dataclasses.replace(passport, smoke=report))

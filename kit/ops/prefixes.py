@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kit.database import Database
-from kit.library.prefixes import ended_prefixes
+from kit.library.index.prefixes import ended_prefixes
 
 
 def remove_ended(home: Path, database: Database) -> int:

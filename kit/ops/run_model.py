@@ -34,6 +34,7 @@ LOOPBACK = "127.0.0.1"
 N_CTX = 4096  # of the one conversation; the longest question has some 1,000 tokens
 START_S = 900.0  # a large model from a slow disk
 ANSWER_S = 900.0  # of a large model on a slow machine
+RERANK_S = 60.0  # for some passages of a line each
 STOP_S = 15.0
 END_S = 3.0
 POLL_S = 0.1
@@ -55,6 +56,10 @@ class RunningModel(Protocol):
 
     def embed(self, texts: Sequence[str], *, is_query: bool = False) -> list[list[float]]:
         """A vector for each text. Raises: ModelError if there is none."""
+        ...
+
+    def rerank(self, query: str, passages: Sequence[str]) -> list[float]:
+        """A score for each passage. Raises: ModelError if there is none."""
         ...
 
     def count_tokens(self, text: str) -> int: ...
@@ -94,7 +99,7 @@ def _spec(home: Path, model: InstalledModel, port: int, work: Path) -> ChildSpec
         words = ["kit.engine.server", *flags]
     else:
         words = ["kit.library.worker", "--home", str(work), "--port", str(port)]
-        words += ["--model-dir", str(path)]
+        words += ["--reranker-dir" if model.kind == "reranker" else "--model-dir", str(path)]
     environ = quiet_environment(os.environ) | {"PYTHONUNBUFFERED": "1"}
     return ChildSpec("smoke", (sys.executable, "-m", *words), work / "smoke.log", environ)
 
@@ -154,7 +159,7 @@ class _Process:
         if not self._is_engine and said.get("state") not in (None, "ready", "loading"):
             raise ModelError(f"it cannot be loaded: {self._public(str(said['state']))}")
         if not self._is_engine and said.get("ready"):
-            self._facts = {"n_embd": said["dim"]}
+            self._facts = {"n_embd": said["dim"]} if said["dim"] else {}
         return bool(said) and said.get("ready", True)
 
     def _notice_end(self) -> None:
@@ -193,11 +198,15 @@ class _Process:
         if self._is_engine:
             body = {"input": list(texts), "encoding_format": "float"}
             return [row["embedding"] for row in self._json("POST", "/v1/embeddings", body)["data"]]
-        from kit.library.embed import unpack_vectors
+        from kit.library.index.embed import unpack_vectors
 
         body = {"texts": list(texts), "kind": "query" if is_query else "passage"}
         found = self._json("POST", "/embed", body)
         return [list(map(float, row)) for row in unpack_vectors(found["vectors"], found["dim"])]
+
+    def rerank(self, query: str, passages: Sequence[str]) -> list[float]:
+        body = {"query": query, "passages": list(passages), "budget_s": RERANK_S}
+        return [float(score) for score in self._json("POST", "/rerank", body)["scores"]]
 
     def count_tokens(self, text: str) -> int:
         if self._is_engine:
@@ -217,11 +226,15 @@ class _Process:
             raise ModelError(f"its process gave no answer: {problem}") from problem
 
     def resident_bytes(self) -> int:
-        pid = self._child.process.pid if self._child.process else 0
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) << 10
-        return 0
+        return resident_bytes(self._child.process.pid if self._child.process else 0)
+
+
+def resident_bytes(pid: int) -> int:
+    """The memory that a process has in use. Raises: OSError if it is gone."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) << 10
+    return 0
 
 
 def read_reply(response: httpx.Response) -> Reply:

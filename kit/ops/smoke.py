@@ -15,6 +15,7 @@ from kit.supply.catalog import ModelCard
 from kit.supply.smoke.chat import questions_for
 from kit.supply.smoke.embedding import judge_vectors, pairs_for
 from kit.supply.smoke.report import SmokeAnswer, SmokeReport, settled
+from kit.supply.smoke.rerank import judge_scores
 from kit.supply.smoke.verdict import PASSED, Verdict, broken
 from kit.supply.store import InstalledModel
 
@@ -45,6 +46,9 @@ def smoke(
             if model.kind == "embedding":
                 asking = "vectors"
                 answers += _embed(running, card, languages)
+            elif model.kind == "reranker":
+                asking = "scores"
+                answers += _rerank(running, languages)
             elif model.kind == "chat":
                 for question in questions_for(languages):
                     asking = question.name
@@ -71,6 +75,15 @@ def _embed(
         running.embed(passages[:1])[0],
         dim=card.dim if card else None,
     )
+
+
+def _rerank(running: RunningModel, languages: Sequence[str]) -> list[SmokeAnswer]:
+    pairs = pairs_for(languages)
+    passages = [pair.passage for pair in pairs]
+    rows = [running.rerank(pair.query, passages) for pair in pairs]
+    if any(len(row) != len(passages) for row in rows):
+        raise ModelError("it took more than a minute for a few lines")
+    return judge_scores(pairs, rows, running.rerank(pairs[0].query, passages[:1])[0])
 
 
 def _told(facts: Mapping[str, Any]) -> str:

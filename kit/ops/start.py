@@ -39,7 +39,7 @@ from kit.ops.supervise import Supervisor, stop_on_signals
 from kit.silence import quiet_environment
 from kit.supply.catalog import STARTER_CHAT, STARTER_EMBEDDING
 from kit.supply.fetch import Progress
-from kit.supply.store import find_chat_file, find_embedding_folder
+from kit.supply.store import find_chat_file, find_embedding_folder, find_reranker_folder
 
 ASK_TIMEOUT_S = 1.0
 LOOPBACK = "127.0.0.1"
@@ -70,6 +70,7 @@ class Plan:
     embedding_model: Path
     chat_model: Path | None
     engine_port: int | None
+    reranker: Path | None = None
 
 
 def run_kit(
@@ -139,6 +140,7 @@ def make_plan(config: Config, web_port: int) -> Plan:
         chat_model = find_chat_file(home, config.engine.model or STARTER_CHAT)
         engine_port = claim_port(LOOPBACK, 0)
         engine_url = f"http://{LOOPBACK}:{engine_port}/v1"
+    reranker = find_reranker_folder(home, config.library.reranker_model)
     worker_port = claim_port(LOOPBACK, 0)
     instance = Instance(
         pid=os.getpid(),
@@ -147,7 +149,7 @@ def make_plan(config: Config, web_port: int) -> Plan:
         worker_url=f"http://{LOOPBACK}:{worker_port}",
         token=secrets.token_urlsafe(32),
     )
-    return Plan(instance, web_port, worker_port, embedding, chat_model, engine_port)
+    return Plan(instance, web_port, worker_port, embedding, chat_model, engine_port, reranker)
 
 
 def child_specs(config: Config, plan: Plan) -> list[ChildSpec]:
@@ -172,7 +174,9 @@ def child_specs(config: Config, plan: Plan) -> list[ChildSpec]:
         )
         specs.append(spec("engine", environ, "kit.engine.server", *flags))
     command = ["kit.library.worker", "--home", str(home), "--port", str(plan.worker_port)]
-    specs.append(spec("worker", environ, *command, "--model-dir", str(plan.embedding_model)))
+    command += ["--model-dir", str(plan.embedding_model)]
+    command += ["--reranker-dir", str(plan.reranker)] if plan.reranker else []
+    specs.append(spec("worker", environ, *command))
     return specs
 
 

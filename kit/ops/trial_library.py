@@ -16,10 +16,11 @@ from kit.answer.retrieve import Searcher
 from kit.config import LibrarySettings
 from kit.database import Database
 from kit.library.documents import ParsedDocument, Section
-from kit.library.embed import Embedder
-from kit.library.ingest import Ingestor
+from kit.library.index.embed import Embedder
+from kit.library.index.rerank import Reranker
+from kit.library.index.vectors import VectorIndex
+from kit.library.reading.ingest import Ingestor
 from kit.library.store import Library
-from kit.library.vectors import VectorIndex
 
 READER, COLLECTION = "local", "trial"
 DEPTH = 300  # passages from each half, for the 100 best documents
@@ -34,7 +35,7 @@ class TrialLibrary:
         self._searcher, self._ids = searcher, ids
 
     def rank(self, question: str) -> dict[str, list[str]]:
-        """{'lexical', 'dense', 'hybrid'} -> the ids of the texts, each by its best passage."""
+        """{'lexical', 'dense', 'hybrid', …} -> the ids of the texts, each by its best passage."""
         found = asyncio.run(self._searcher.rank(question, reader=READER, depth=DEPTH))
         return {mode: self._texts(documents) for mode, documents in found.items()}
 
@@ -49,6 +50,7 @@ def trial_library(
     embedder: Embedder,
     settings: LibrarySettings,
     *,
+    reranker: Reranker | None = None,
     on_progress: Progress = lambda _what, _done, _total: None,
 ) -> Iterator[TrialLibrary]:
     """A library in `home` with these (id, title, text). Raises: DiskFull, EmbedError."""
@@ -58,14 +60,20 @@ def trial_library(
     try:
         ids, parsed = _add_all(library, texts)
         ingestor = Ingestor(library, embedder, settings, parse=lambda job: parsed[job.document_id])
-        done = 0
         while ingestor.run_next():
-            done += 1
-            on_progress("reading", done, len(parsed))
+            on_progress("reading", ingestor.num_ended, len(parsed))
         index = VectorIndex(home, database, model=embedder.model, dim=embedder.dim)
         while not index.is_ready:
             index.follow()
-        yield TrialLibrary(Searcher(library, database, index, embedder), ids)
+        searcher = Searcher(
+            library,
+            database,
+            index,
+            embedder,
+            reranker=reranker,
+            rerank_budget_s=settings.rerank_budget_s,
+        )
+        yield TrialLibrary(searcher, ids)
     finally:
         if index is not None:
             index.close()
@@ -81,7 +89,11 @@ def _add_all(
         whole = f"{title}\n\n{text}" if title else text
         name = f"text-{number}.txt"  # two texts may be the same
         record = library.add(
-            io.BytesIO(whole.encode()), name, added_by=READER, collection=COLLECTION
+            io.BytesIO(whole.encode()),
+            name,
+            added_by=READER,
+            collection=COLLECTION,
+            folds_duplicates=False,
         )
         ids[record.id] = own_id
         section = Section("heading", title, 0, len(whole))

@@ -48,7 +48,7 @@ class Accounts:
 
     def add(self, name: str, password: str, role: str = "staff") -> User:
         """A new account that can sign in at once. Raises UsageError naming the broken rule."""
-        _check_name(name)
+        check_name(name)
         _check_role(role)
         passwords.check_rules(name, password)
         user = User(secrets.token_hex(8), name, cast(Role, role))
@@ -112,9 +112,10 @@ class Accounts:
             connection.execute("DELETE FROM sessions WHERE user_id = ?", (user_id,))
 
     def remove(self, user_id: str) -> None:
-        """The account and its conversations are gone; what it added to shared collections stays.
+        """The account is gone, with its conversations, its empty collections, what was shared with
+        it and its place in groups; what it added to other collections stays.
 
-        Raises: UsageError while it has documents of its own, which only their owner may remove.
+        Raises: UsageError while it owns collections with documents.
         """
         user = self._changeable(user_id)
         with self._database.write() as connection:
@@ -127,8 +128,9 @@ class Accounts:
             )[0]
             if num_private:
                 raise UsageError(
-                    f"{user.name} has {num_private} private documents",
-                    hint=f"kit user disable {user.name} closes the account and keeps them",
+                    f"{user.name} owns collections that hold documents: {num_private}",
+                    hint=f"hand them on: kit collection give {user.name}/NAME PERSON; or close the"
+                    f" account and keep them: kit user disable {user.name}",
                 )
             connection.execute(
                 "UPDATE documents SET added_by = ? WHERE added_by = ?", (LOCAL_USER_ID, user_id)
@@ -163,10 +165,11 @@ class Accounts:
         return self.get(user_id)
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str, what: str = "an account") -> None:
+    """Raises: UsageError unless this may be the name of an account, or of what `what` says."""
     if not NAME_PATTERN.fullmatch(name):
         raise UsageError(
-            f"{name!r} cannot be the name of an account",
+            f"{name!r} cannot be the name of {what}",
             hint="use up to 64 letters a-z, digits and . _ - @, beginning with a letter or a digit",
         )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 
-from kit.database import Database
+from kit.database import Connection, Database
 
 
 def record(
@@ -15,10 +15,17 @@ def record(
 ) -> None:
     """Append one line, durably. `user_id` is None for someone who is not signed in."""
     with database.write() as connection:
-        connection.execute(
-            "INSERT INTO audit (at, user_id, action, subject, detail) VALUES (?, ?, ?, ?, ?)",
-            (now_text(), user_id, action, subject, detail),
-        )
+        append(connection, user_id, action, subject, detail)
+
+
+def append(
+    connection: Connection, user_id: str | None, action: str, subject: str = "", detail: str = ""
+) -> None:
+    """Append one line within a transaction, so that it stands or falls with what it tells of."""
+    connection.execute(
+        "INSERT INTO audit (at, user_id, action, subject, detail) VALUES (?, ?, ?, ?, ?)",
+        (now_text(), user_id, action, subject, detail),
+    )
 
 
 def now_text() -> str:

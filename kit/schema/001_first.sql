@@ -89,7 +89,7 @@ CREATE TABLE vectors (
   vector   BLOB NOT NULL                          -- float32 little endian, L2 norm 1
 );
 
--- Lexical index: one row per chunk, rowid = chunks.id, terms as kit/library/terms.py writes them.
+-- Lexical index: one row per chunk, rowid = chunks.id, terms as kit/library/index/terms.py writes them.
 CREATE VIRTUAL TABLE chunk_terms USING fts5(
   terms, content = '', contentless_delete = 1, tokenize = 'porter unicode61 remove_diacritics 2'
 );

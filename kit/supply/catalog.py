@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import re
 import tomllib
 from collections.abc import Mapping
@@ -160,12 +161,19 @@ def load_catalog(folder: Path | None = None) -> dict[str, ModelCard]:
     problems: list[Problem] = []
     for path in sorted((folder or catalog_folder()).glob("*.toml")):
         try:
-            cards[path.stem] = read_card(path)
+            status = path.stat()
+            cards[path.stem] = _known_card(path, status.st_mtime_ns, status.st_size)
         except (OSError, ValueError, UsageError) as problem:
             problems.append(Problem(f"models/{path.name}", str(problem)))
     if problems:
         raise ModelError("the model cards are not right", problems=problems)
     return cards
+
+
+@functools.lru_cache(maxsize=256)
+def _known_card(path: Path, _mtime_ns: int, _size_bytes: int) -> ModelCard:
+    """A file that did not change is read once: one command asks for cards many times."""
+    return read_card(path)
 
 
 def find_card(name: str, folder: Path | None = None) -> ModelCard:

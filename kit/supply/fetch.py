@@ -259,4 +259,6 @@ def _installed(fetched: FetchedModel) -> InstalledModel:
         files=fetched.files,
         active=active,
         quant_type=quant_type,
+        query_prefix=card.query_prefix,
+        passage_prefix=card.passage_prefix,
     )

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from kit.errors import ModelError, NotFound, Problem, UsageError
 from kit.files import (
     copy_hashing,
+    digests_differ,
     explain_os_errors,
     make_private_folder,
     require_space,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from kit.engine.gguf import GgufFile
 
 RECORD = "installed.json"
+NO_RERANKER = "none"  # as a setting: rerank with no model, whatever is installed
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,10 @@ class InstalledModel:
     measured_on: str = ""
     """The CPU of these measurements."""
     installed_at: str = ""
+    query_prefix: str = ""
+    """What an embedding model wants before a question, and before a passage; both are read in the
+    record by kit.library.index.embed."""
+    passage_prefix: str = ""
 
     @property
     def size_bytes(self) -> int:
@@ -191,9 +197,7 @@ def find_damage(
                 Problem(where, f"expected {file.size_bytes} bytes, observed {observed}")
             )
         elif by_digest and (digest := sha256_file(path)) != file.sha256:
-            problems.append(
-                Problem(where, f"sha256 expected {file.sha256[:12]}…, observed {digest[:12]}…")
-            )
+            problems.append(Problem(where, digests_differ(file.sha256, digest)))
     return problems
 
 
@@ -318,3 +322,28 @@ def find_embedding_folder(home: Path, wanted: str) -> Path:
     require_whole(home, model)
     require_sound(home, model)
     return model_path(home, model)
+
+
+def find_reranker_folder(home: Path, wanted: str) -> Path | None:
+    """The folder of that installed reranker; without a name of the one installed last, if any.
+
+    "none" is none. Raises: NotFound; ModelError if it is damaged, broken by its passport or no
+    reranker.
+    """
+    from kit.supply.passport_json import require_sound
+
+    if wanted == NO_RERANKER:
+        return None
+    installed = [model for model in list_installed(home) if model.kind == "reranker"]
+    if not wanted and not installed:
+        return None
+    model = find_installed(home, wanted) if wanted else max(installed, key=_age)
+    if model.kind != "reranker":
+        raise ModelError(f"{wanted} is not a reranker", hint="choose one: kit model list")
+    require_whole(home, model)
+    require_sound(home, model)
+    return model_path(home, model)
+
+
+def _age(model: InstalledModel) -> str:
+    return model.installed_at

@@ -11,6 +11,8 @@ from fastapi import APIRouter, Query
 from fastapi.responses import PlainTextResponse
 
 import kit
+from kit.errors import UsageError
+from kit.library.documents import states_named
 from kit.people import audit
 from kit.web.metrics import metric_text
 from kit.web.replies import Kit, Person, Text, document_json, hit_json, in_thread
@@ -20,6 +22,7 @@ router = APIRouter()
 MAX_TOP_K = 50
 MAX_QUERY_CHARS = 2000
 Collection = Annotated[Text | None, Query(max_length=200)]
+StateName = Annotated[Text, Query(max_length=40)]
 
 
 @router.get("/health")
@@ -47,6 +50,7 @@ async def status(services: Kit, person: Person) -> dict[str, Any]:
         **await _states(services),
         "index_state": services.index.state,
         "embedding_model": worker.model or None,
+        "embedding_change": worker.change,
         "documents": await in_thread(services.library.counts, person.id),
         "max_upload_mb": services.config.web.max_upload_mb,
     }
@@ -81,43 +85,47 @@ async def metrics(services: Kit) -> PlainTextResponse:
 
 @router.get("/api/v1/documents")
 async def list_documents(
-    services: Kit, person: Person, collection: Collection = None
+    services: Kit, person: Person, collection: Collection = None, state: StateName | None = None
 ) -> dict[str, Any]:
-    """The documents this person may see."""
+    """The documents this person may see, of one state if it is named ('failed': without text)."""
     found = await in_thread(services.library.list, person.id, collection)
-    return {"documents": [document_json(document) for document in found]}
-
-
-@router.get("/api/v1/collections")
-async def list_collections(services: Kit, person: Person) -> dict[str, Any]:
-    """The collections this person may see."""
-    found = await in_thread(services.library.collections, person.id)
-    return {
-        "collections": [
-            {"name": name, "is_private": is_private, "num_documents": num_documents}
-            for name, is_private, num_documents in found
-        ]
-    }
+    wanted = states_named(state) if state else None
+    shown = [document for document in found if wanted is None or document.state in wanted]
+    return {"documents": [document_json(document) for document in shown]}
 
 
 @router.get("/api/v1/documents/{document_id}")
 async def show_document(services: Kit, person: Person, document_id: str) -> dict[str, Any]:
-    """One document. 404 if it is not there or not this person's to see: the two look the same."""
-    return {
-        "document": document_json(await in_thread(services.library.get, document_id, person.id))
-    }
+    """One document, and what became of each of its pages.
+
+    404 if it is not there or not this person's to see: the two look the same.
+    """
+    record = await in_thread(services.library.get, document_id, person.id)
+    pages = await in_thread(services.ledger.pages, document_id, person.id)
+    return {"document": document_json(record), "pages": [vars(page) for page in pages]}
 
 
 @router.delete("/api/v1/documents/{document_id}")
 async def remove_document(services: Kit, person: Person, document_id: str) -> dict[str, str]:
     """The document, its text and its passages are gone."""
     record = await in_thread(services.library.get, document_id, person.id)
-    await in_thread(services.library.remove, document_id, person.id, is_admin=person.is_admin)
+    await in_thread(services.library.remove, document_id, person.id)
     await in_thread(
         audit.record, services.database, person.id, "document.remove", document_id, record.name
     )
     services.index.wake()
     return {"removed": document_id}
+
+
+@router.post("/api/v1/purge")
+async def purge(services: Kit, person: Person) -> dict[str, Any]:
+    """Nothing of what was removed is left in any file; answers when that is so, or says what is
+    left after a minute and a half. For administrators."""
+    if services.purging is None:
+        raise UsageError("nothing is kept here, so nothing can be purged")
+    done = await services.purging.finish()
+    await in_thread(audit.record, services.database, person.id, "documents.purge")
+    return done.as_dict()
 
 
 @router.post("/api/v1/documents/{document_id}/retry")

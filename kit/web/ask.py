@@ -19,17 +19,19 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from kit.answer.answer import answer_question
-from kit.answer.conversations import NEW_TITLE, Message
+from kit.answer.conversations.conversations import NEW_TITLE, Message
 from kit.answer.events import (
     Draft,
     Event,
     Finished,
     Notice,
+    Progress,
     ReasoningDelta,
     Retrieved,
     Waiting,
     answer_to_json,
 )
+from kit.answer.modes.task import task_to_json
 from kit.answer.sources import Scope
 from kit.errors import EngineUnavailable, KitError
 from kit.library.documents import require_read
@@ -44,6 +46,7 @@ NAMES: dict[type, str] = {
     Notice: "notice",
     Retrieved: "retrieved",
     Waiting: "waiting",
+    Progress: "progress",
     Draft: "draft",
     ReasoningDelta: "reasoning",
     Finished: "finished",
@@ -254,6 +257,7 @@ def message_json(message: Message) -> dict[str, Any]:
         "role": message.role,
         "state": message.state,
         "text": message.text,
+        "task": task_to_json(message.task) if message.task else None,
         "answer": answer_to_json(message.answer) if message.answer else None,
         "feedback": message.feedback,
         "created_at": message.created_at,

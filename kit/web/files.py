@@ -15,7 +15,9 @@ from fastapi import APIRouter, Query
 from starlette.responses import FileResponse, Response
 
 from kit.errors import UsageError
-from kit.library.documents import DocumentRecord, ParsedDocument
+from kit.library.documents import DocumentRecord, span_on_page
+from kit.library.parsers.detect import shows_pages
+from kit.library.word_boxes import Area, areas_of
 from kit.web.replies import Kit, Person, document_json, in_thread
 
 router = APIRouter(prefix="/api/v1/documents")
@@ -74,34 +76,34 @@ async def page_picture(
     end: Offset = None,
     scale: Annotated[float, Query(ge=0.2, le=3)] = 1.5,
 ) -> Response:
-    """A page of a PDF as PNG, the part of the span start-end that lies on it marked."""
-    from kit.library.render import render_page
+    """A page of a PDF or a picture as PNG, the part of the span start-end that lies on it marked.
+
+    `scale` is in pixels per point; a picture is drawn as large as a page of A4 at most.
+    """
+    from kit.library.reading.render import render_page
 
     record = await in_thread(services.library.get, document_id, person.id)
-    if not is_pdf(record):
-        raise UsageError("only a PDF has pictures of its pages")
-    highlight = None
+    if not shows_pages(record.name):
+        raise UsageError("only a PDF or a picture has pictures of its pages")
+    highlight, quoted, areas = None, "", list[Area]()
     if start is not None and end is not None:
         parsed = await in_thread(services.library.text, document_id, person.id)
-        highlight = span_on_page(parsed, page, start, end)
+        highlight, quoted = span_on_page(parsed, page, start, end)
+    if highlight:
+        words = await in_thread(services.library.words, document_id, person.id, page)
+        areas = areas_of(words, highlight)
     path = await in_thread(services.library.original, document_id, person.id)
     png = await in_thread(
         render_page,
         path,
         page,
         highlight=highlight,
+        quoted=quoted,
+        areas=areas,
         scale=scale,
         work_folder=services.config.home / "tmp",
     )
     return Response(png, media_type="image/png")
-
-
-def span_on_page(parsed: ParsedDocument, page: int, start: int, end: int) -> tuple[int, int] | None:
-    """The part of a document's span that lies on a page, from the page's own beginning, or None."""
-    for section in parsed.sections:
-        if section.page == page and start < section.end and section.start < end:
-            return max(start, section.start) - section.start, min(end, section.end) - section.start
-    return None
 
 
 def is_pdf(record: DocumentRecord) -> bool:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 
-from kit.answer.forget import Keeps, forget_removed
+from kit.answer.conversations.forget import Keeps, forget_removed
 from kit.database import Database
 from kit.errors import KitError
 

@@ -86,9 +86,10 @@ class Gate:
                 )
             if route is None:
                 raise self._no_route(scope)
-            if route.access == "admin" and not caller.user.is_admin:
-                raise AccessError("only an administrator may see this")
         self._check_sender(scope, caller)
+        is_admin = caller.user is not None and caller.user.is_admin
+        if route is not None and route.access == "admin" and not is_admin:
+            raise AccessError("only an administrator may do this")
         scope[USER_KEY] = caller.user
         limited = self._limit(scope, receive, route)
         try:

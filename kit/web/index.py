@@ -22,7 +22,7 @@ RETRY_AFTER_S = 5.0
 
 
 class Index(Protocol):
-    """What kit.library.vectors.VectorIndex offers."""
+    """What kit.library.index.vectors.VectorIndex offers."""
 
     @property
     def is_ready(self) -> bool: ...
@@ -55,18 +55,22 @@ class FollowedIndex:
     """An index that a thread opens and then keeps at the end of the change log.
 
     `wanted` names the model whose vectors are searched, None as long as nobody knows; when it
-    changes, the index of the old model is closed and `open_index` opens that of the new one.
+    changes, `open_index` opens the index of the new one, which is built while the old one serves,
+    takes its place, and only then is `opened` told.
     """
 
     def __init__(
         self,
         wanted: Callable[[], EmbeddingModel | None],
         open_index: Callable[[EmbeddingModel], Index] = _no_index,
+        opened: Callable[[EmbeddingModel], None] = lambda _: None,
         *,
         every_s: float = FOLLOW_EVERY_S,
     ) -> None:
         self._wanted = wanted
         self._open_index = open_index
+        self._opened = opened
+        self._is_told = False
         self._every_s = every_s
         self._index: Index | None = None
         self._model: EmbeddingModel | None = None
@@ -103,6 +107,12 @@ class FollowedIndex:
         index = self._index
         return index.state if index else "waiting"
 
+    @property
+    def model(self) -> str:
+        """Whose vectors `search` compares with; '' as long as nobody knows."""
+        model = self._model
+        return model.name if model else ""
+
     def search(
         self, vector: np.ndarray, collection_ids: Sequence[int], limit: int
     ) -> list[tuple[int, float]]:
@@ -125,12 +135,27 @@ class FollowedIndex:
 
     def _step(self) -> None:
         wanted = self._wanted()
-        if wanted is not None and wanted != self._model:
-            self._close_index()
-            self._index = self._open_index(wanted)
-            self._model = wanted
-        if self._index is not None:
+        if self._index is not None and self._model is not None:
             self._index.follow()
+            if not self._is_told:
+                self._opened(self._model)
+                self._is_told = True
+        if wanted is not None and wanted != self._model:
+            self._replace(wanted)
+            self._wake.set()  # to the end of the log, and tell
+
+    def _replace(self, wanted: EmbeddingModel) -> None:
+        """The index of another model takes the place of this one, if it can be built."""
+        new, old = self._open_index(wanted), self._index
+        if old is not None:
+            try:
+                new.follow()
+            except BaseException:
+                new.close()
+                raise
+        self._index, self._model, self._is_told = new, wanted, False
+        if old is not None:
+            old.close()
 
     def _close_index(self) -> None:
         index, self._index, self._model = self._index, None, None

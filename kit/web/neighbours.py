@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import httpx
 
@@ -27,6 +28,8 @@ class WorkerStatus:
     model: str = ""
     dim: int = 0
     state: str = "starting"
+    change: dict[str, Any] | None = None
+    """A change of the embedding model that is under way: old, new, num_done, num_total."""
 
 
 class WorkerWatch:
@@ -69,7 +72,8 @@ class WorkerWatch:
         try:
             found = client.get(f"{self._url}/health").json()
             if found.get("ready"):
-                return WorkerStatus(True, str(found["model"]), int(found["dim"]), "ready")
+                change = found.get("change")
+                return WorkerStatus(True, str(found["model"]), int(found["dim"]), "ready", change)
             return replace(self._status, ready=False, state=str(found.get("state") or "starting"))
         except (httpx.HTTPError, ValueError, AttributeError, TypeError, KeyError):
             was_there = self._status.state not in ("starting", "unreachable")

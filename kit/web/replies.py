@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from kit.errors import AccessError, EngineUnavailable, KitError, NotFound, Problem, UsageError
+from kit.library.dates import dated_to_json
 from kit.library.documents import DocumentRecord, Hit
 from kit.people.accounts import User
 from kit.web.gate import USER_KEY, status_of
@@ -73,11 +74,19 @@ def document_json(document: DocumentRecord) -> dict[str, Any]:
         "hint": document.hint,
         "notes": list(document.notes),
         "collection": document.collection,
-        "is_private": document.owner_id is not None,
+        "collection_id": document.collection_id,
+        "is_private": document.audience == "owner",
+        "audience": document.audience,
+        "may_change": document.may_change,
         "title": document.title,
         "size_bytes": document.size_bytes,
         "sha256": document.sha256,
+        "dated": dated_to_json(document.dated),
         "created_at": document.created_at,
+        "duplicate_of": document.duplicate_of,
+        "superseded_by": document.superseded_by,
+        "archive_id": document.archive_id,
+        "related": document.related,
     }
     return shown | ({"is_duplicate": True} if document.is_duplicate else {})
 

@@ -13,7 +13,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from starlette.responses import PlainTextResponse, Response
 
-from kit.web import api, ask, files, sign_in, uploads, views
+from kit.web import api, ask, files, modes, reading, sharing, sign_in, uploads, views
 from kit.web.gate import USER_KEY, Gate
 from kit.web.gradio_guard import GradioGuard
 from kit.web.identity import Identity
@@ -40,8 +40,8 @@ def build_shell(services: Services, mount_page: Page | None = None) -> Gate:
         lifespan=_closing(services),
     )
     app.state.services = services
-    for room in (api, ask, files, uploads, sign_in, views):
-        app.include_router(room.router)
+    for room in (api, ask, modes, files, reading, sharing, uploads, sign_in, views):
+        app.router.routes.extend(room.router.routes)  # including them makes each of them anew
     app.add_api_route("/shell/{name}", _asset, methods=["GET", "HEAD"])
     app.add_api_route("/favicon.ico", _favicon, methods=["GET", "HEAD"])
     app.add_api_route("/robots.txt", _robots, methods=["GET", "HEAD"])
@@ -65,9 +65,8 @@ def mount_gradio(services: Services) -> Page:
     """The page of kit.web.page, mounted with the settings that keep Gradio quiet and closed."""
 
     def mount(app: FastAPI) -> tuple[str, ...]:
-        import gradio as gr
-
         from kit.web.page.build import build_page
+        from kit.web.page.widgets import gr
 
         page = build_page(services)
         gr.mount_gradio_app(

@@ -7,6 +7,7 @@ refused while it arrives, not after.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -65,20 +66,20 @@ class _FileTooLarge(Exception):
 async def add_documents(request: Request, services: Kit, person: Person) -> JSONResponse:
     """Documents that are stored durably when this answers; a worker reads them afterwards.
 
-    Multipart: one or more `file`, and `private` ('true' for oneself alone, which is all that staff
-    may do; 'false' for everyone) and `collection`. One refused file does not stop the others.
+    Multipart: one or more `file`, and where they go: a `collection_id`; or `collection`, the name
+    of one the person may write; with `private` one that nobody else reads ('true'), or everyone
+    ('false', for administrators). One refused file does not stop the others.
     """
     max_bytes = services.config.web.max_upload_mb << 20
     async with _parsed(request, services, max_bytes) as form:
         files = [item for item in form.getlist("file") if isinstance(item, UploadFile)]
         if not files:
             raise UsageError("no file was sent", hint="send one or more fields named 'file'")
-        is_private = _is_private(_text_field(form, "private"), person)
-        collection = _text_field(form, "collection") or (OWN if is_private else SHARED)
+        place = _place(form, person)
         added, problems = [], []
         for file in files:
             try:
-                added.append(await _add(services, person, file, collection, is_private, max_bytes))
+                added.append(await _add(services, person, file, place, max_bytes))
             except KitError as problem:
                 problems.append((file.filename or "", problem))
     if added:
@@ -94,23 +95,39 @@ async def add_documents(request: Request, services: Kit, person: Person) -> JSON
     )
 
 
-def _is_private(choice: str, person: User) -> bool:
-    """Whether new documents are for the person alone. Raises AccessError, UsageError."""
-    choices = {"true": True, "1": True, "false": False, "0": False, "": not person.is_admin}
-    if choice.lower() not in choices:
+@dataclass(frozen=True)
+class Place:
+    """Where new documents go, as `Library.add` takes it."""
+
+    collection: str
+    is_private: bool | None = None
+    collection_id: int | None = None
+
+
+def _place(form: FormData, person: User) -> Place:
+    """Raises: AccessError, UsageError."""
+    number = _text_field(form, "collection_id")
+    if number and not (number.isascii() and number.isdigit() and len(number) < 19):
+        raise UsageError(f"collection_id is a number, not {number!r}")
+    collection, choice = _text_field(form, "collection"), _text_field(form, "private").lower()
+    choices = {"true": True, "1": True, "false": False, "0": False, "": None}
+    if choice not in choices:
         raise UsageError(f"private is true or false, not {choice!r}")
-    is_private = choices[choice.lower()]
-    if not is_private:
+    is_private = choices[choice]
+    if number:
+        return Place("", collection_id=int(number))
+    if is_private is None and not collection:
+        is_private = not person.is_admin
+    if is_private is False:
         require_may_share(person)
-    return is_private
+    return Place(collection or (OWN if is_private else SHARED), is_private)
 
 
 async def _add(
     services: Services,
     person: User,
     file: UploadFile,
-    collection: str,
-    is_private: bool,
+    place: Place,
     max_bytes: int,
 ) -> dict[str, Any]:
     name = clean_name(sent_name(file.filename or ""))
@@ -119,9 +136,8 @@ async def _add(
         file.file,
         name,
         added_by=person.id,
-        collection=collection,
-        is_private=is_private,
         max_bytes=max_bytes,
+        **vars(place),
     )
     if not record.is_duplicate:
         await in_thread(audit.record, services.database, person.id, "document.add", record.id, name)

@@ -19,7 +19,9 @@ from starlette.responses import HTMLResponse
 
 from kit.errors import AccessError, KitError, LibraryError, NotFound, UsageError
 from kit.files import format_bytes
-from kit.library.documents import DocumentRecord, ParsedDocument, Section
+from kit.library.dates import words_of
+from kit.library.documents import BUSY_STATES, DocumentRecord, ParsedDocument, Section
+from kit.library.parsers.detect import shows_pages
 from kit.web.files import MAX_OFFSET, is_pdf
 from kit.web.gate import status_of
 from kit.web.markup import LOGO, escape, message_page, page, sentence
@@ -28,6 +30,11 @@ from kit.web.replies import Kit, Person, Text, in_thread
 router = APIRouter()
 BEFORE_CHARS, AFTER_CHARS = 400, 1400  # of a section's text around the passage
 MAX_SHOWN_CHARS = 20_000
+AUDIENCES = {
+    "everyone": "everyone here can see it",
+    "some": "shared with some people",
+    "owner": "only you can see it",
+}
 FULL_LINE = 0.75  # of the longest line: a line this long was broken for lack of room
 
 
@@ -55,7 +62,7 @@ async def passage(
     try:
         parsed = await in_thread(services.library.text, document, person.id)
     except LibraryError:
-        if record.state == "indexed":
+        if record.is_read:
             raise
         parsed = ParsedDocument("", ())  # not read yet, or it holds no text
     return _draw(record, parsed, view_of(parsed, start=start, end=end, page=page))
@@ -137,7 +144,8 @@ def _top(record: DocumentRecord, view: View) -> str:
     facts = [PurePosixPath(record.name).suffix.lstrip(".").upper(), format_bytes(record.size_bytes)]
     if record.num_pages:
         facts.append("1 page" if record.num_pages == 1 else f"{record.num_pages} pages")
-    facts.append("only you can see it" if record.owner_id else "everyone here can see it")
+    facts.append(words_of(record.dated))
+    facts.append(AUDIENCES[record.audience])
     facts.append(f"added {_day(record.created_at)}")
     listed = "".join(f"<li>{escape(fact)}</li>" for fact in facts if fact)
     title = record.title or PurePosixPath(record.name).name
@@ -150,7 +158,7 @@ def _top(record: DocumentRecord, view: View) -> str:
 def _actions(record: DocumentRecord, view: View) -> str:
     url = f"/api/v1/documents/{escape(record.id)}/original"
     asked = f'<a class="button" href="/#document={escape(record.id)}">Ask this document</a>'
-    asked = asked if record.state == "indexed" else ""
+    asked = asked if record.is_read else ""
     download = f'<a class="button" href="{url}?download=1" download>Download</a>'
     if not is_pdf(record):
         return f'{asked}<a class="button main" href="{url}" download>Download the original</a>'
@@ -163,8 +171,19 @@ def _text_card(record: DocumentRecord, parsed: ParsedDocument, view: View) -> st
     heading = _place(view) or "Text"
     return (
         f'<article class="card"><header><h2>{escape(heading[:1].upper() + heading[1:])}</h2>'
-        f"{_neighbours(record, parsed, view)}</header>{_text(record, parsed, view)}</article>"
+        f"{_span(record, view)}{_neighbours(record, parsed, view)}</header>"
+        f"{_text(record, parsed, view)}</article>"
     )
+
+
+def _span(record: DocumentRecord, view: View) -> str:
+    """Which characters are marked; on a narrow screen, where the picture is further down."""
+    if view.marked is None:
+        return ""
+    start, end = view.marked
+    span = f'<span class="span">characters {start:,}–{end:,}</span>'
+    has_picture = bool(_picture(record, view))
+    return span + ('<a class="to-picture" href="#picture">See the page</a>' if has_picture else "")
 
 
 def _text(record: DocumentRecord, parsed: ParsedDocument, view: View) -> str:
@@ -189,13 +208,15 @@ def unwrapped(text: str) -> str:
     """The text of a printed page without the line breaks inside its paragraphs; offsets stay true.
 
     A line that fills the width was broken by the printer; a shorter one ends something: a heading,
-    a row of a table, a paragraph. Each such break becomes one space, so every offset stays.
+    a row of a table, a paragraph. A row with bars was put together by the reader of the file and
+    tells nothing of the width. Each joined break becomes one space, so every offset stays.
     """
     lines = text.split("\n")
-    width = max((len(line) for line in lines), default=0)
+    width = max((len(line) for line in lines if " | " not in line), default=0)
     pieces = []
     for line, following in pairwise([*lines, ""]):
-        is_full = len(line) >= FULL_LINE * width and following.strip()
+        is_row = " | " in line or " | " in following
+        is_full = len(line) >= FULL_LINE * width and following.strip() and not is_row
         pieces.append(line + (" " if is_full else "\n"))
     return "".join(pieces)[: len(text)]
 
@@ -207,8 +228,10 @@ def _is_cut(view: View, position: int, *, at_end: bool) -> bool:
 
 
 def _why_empty(record: DocumentRecord) -> str:
-    if record.state in ("queued", "parsing", "embedding"):
+    if record.state in BUSY_STATES:
         return "This document is still being read. Load this page again in a moment."
+    if record.state == "unpacked":
+        return "This is an archive. What was in it is listed among the documents."
     if record.error:
         hint = f" {sentence(record.hint)}" if record.hint else ""
         return sentence(record.error) + hint
@@ -245,14 +268,14 @@ def _day(moment: str) -> str:
 
 
 def _picture(record: DocumentRecord, view: View) -> str:
-    if not is_pdf(record) or view.page is None or record.state == "refused":
+    if not shows_pages(record.name) or view.page is None or record.state == "refused":
         return ""
     url = f"/api/v1/documents/{record.id}/pages/{view.page}.png"
     if view.marked:
         url += f"?start={view.marked[0]}&end={view.marked[1]}"
     what = "with the passage marked" if view.marked else "as printed"
     return (
-        f'<div class="card picture"><img src="{escape(url)}" width="918" height="1188"'
+        f'<div class="card picture" id="picture"><img src="{escape(url)}" width="918" height="1188"'
         f' alt="Page {view.page} {what}"></div>'
     )
 

@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 
 from kit.answer.events import Event
+from kit.answer.evidence.words import content_stems
 from kit.answer.retrieve import DocumentSearch, SearchResult
-from kit.answer.words import content_stems
+from kit.database import Database
 from kit.errors import NotFound
 from kit.library.documents import Hit
+from kit.library.gate import shared_to_write
 from kit.testing import FakeEmbedder
 
 
@@ -41,6 +43,7 @@ class OfficeSearcher:
         self.queries: list[str] = []
         self._hits = list(OFFICE.passage_hits() if hits is None else hits)
         self._notices = notices
+        self.neighbours: tuple[Hit, ...] = ()
 
     async def search(
         self, query: str, *, reader: str, top_k: int, collection: str | None = None
@@ -53,6 +56,9 @@ class OfficeSearcher:
         )
         hits = (replace(hit, rank=rank) for rank, hit in enumerate(ranked[:top_k], start=1))
         return SearchResult(tuple(hits), self._notices)
+
+    async def beside(self, hits: Sequence[Hit], *, reader: str) -> tuple[Hit, ...]:
+        return self.neighbours
 
     async def search_document(self, query: str, *, reader: str, document_id: str) -> DocumentSearch:
         raise NotFound(f"there is no document {document_id}")
@@ -72,6 +78,25 @@ def searcher() -> OfficeSearcher:
 @pytest.fixture
 def make_searcher() -> Callable[..., OfficeSearcher]:
     return OfficeSearcher
+
+
+@pytest.fixture
+def plant(database: Database) -> Callable[..., None]:
+    """Documents with these ids lie in a collection that everyone reads, so that conversations may
+    tell of them."""
+
+    def run(*document_ids: str) -> None:
+        with database.write() as connection:
+            number = shared_to_write(connection, "local", "library")
+            for document_id in document_ids:
+                connection.execute(
+                    "INSERT INTO documents (id, name, collection_id, added_by, sha256, size_bytes,"
+                    " state, created_at, updated_at) VALUES (?1, ?1, ?2, 'local', ?1, 1, 'indexed',"
+                    " '', '')",
+                    (document_id, number),
+                )
+
+    return run
 
 
 @pytest.fixture

@@ -244,6 +244,25 @@ def test_orders_inside_a_passage_stay_data(make_searcher, make_hit, ask) -> None
     assert "evil" not in answer.text
 
 
+def test_what_stands_beside_a_passage_supports_and_does_not_answer(
+    ask, make_searcher, make_hit
+) -> None:
+    """The model reads what precedes and follows a passage; whether there is an answer is decided
+    without it."""
+    passage = make_hit("The licensing panel meets on Thursday.", start=100)
+    room = "The licensing panel meets in the Anchor Room."
+    following = make_hit(room, rank=2, start=140, chunk_id=99)
+    searcher = make_searcher([passage])
+    searcher.neighbours = (following,)
+    engine = FakeEngine(room)
+    answer = final(ask("When does the licensing panel meet?", engine, searcher=searcher))
+    assert room in engine.seen[0][1].content
+    assert [s.support for s in answer.sentences] == ["supported"]
+    searcher = make_searcher([make_hit("The sun shines.")])
+    searcher.neighbours = (passage,)
+    assert not final(ask(QUESTION, engine, searcher=searcher)).is_supported
+
+
 def test_a_follow_up_searches_with_the_question_before(ask, searcher) -> None:
     """'And who chairs it?' finds what the question before was about."""
     history = [ChatMessage("user", QUESTION), ChatMessage("assistant", "On Thursday.")]

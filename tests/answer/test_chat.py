@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from typing import Any
 
 import pytest
 
 from kit.answer.chat import Chat
-from kit.answer.conversations import Conversations
+from kit.answer.conversations.conversations import Conversations
 from kit.answer.events import Draft, Finished, Retrieved, Waiting
 from kit.config import AnswerSettings
 from kit.errors import NotFound, UsageError
 from kit.testing import FakeEngine
+from tests.answer.conftest import OFFICE
 
 QUESTION = "When does the licensing panel meet?"
+NO_MODES: Any = None  # nothing but questions is asked here
 TEXT = "The panel has five members. The panel is chaired by Ms Lindiwe Okoro."
 
 
 @pytest.fixture
-def conversations(database) -> Conversations:
+def conversations(database, plant) -> Conversations:
+    plant(*{hit.document_id for hit in OFFICE.passage_hits()})
     return Conversations(database)
 
 
@@ -30,7 +34,7 @@ def engine() -> FakeEngine:
 
 @pytest.fixture
 def chat(conversations, searcher, engine) -> Chat:
-    return Chat(conversations, searcher, engine, AnswerSettings())
+    return Chat(conversations, searcher, engine, AnswerSettings(), modes=NO_MODES)
 
 
 @pytest.fixture
@@ -82,7 +86,9 @@ def test_a_cancelled_task_stores_what_was_shown(
     kind, conversations, conversation_id, searcher
 ) -> None:
     """A task cancelled while it waits leaves a stopped answer."""
-    chat = Chat(conversations, searcher, FakeEngine(TEXT, delay_s=60), AnswerSettings())
+    chat = Chat(
+        conversations, searcher, FakeEngine(TEXT, delay_s=60), AnswerSettings(), modes=NO_MODES
+    )
     reached = asyncio.Event()
 
     async def read() -> None:
@@ -177,3 +183,31 @@ def test_history_reaches_the_model_without_markers(
     assert len(earlier) == 1
     assert "second Thursday" in earlier[0]
     assert "[1]" not in earlier[0]
+
+
+def test_an_answer_rests_on_the_answers_that_the_model_read(
+    database, chat, conversations, conversation_id, searcher, collect
+) -> None:
+    """Where the sources of an earlier answer are closed or removed, what was written with that
+    answer before the model's eyes is too."""
+
+    def ask(question: str) -> tuple[int, set[str]]:
+        collect(chat.ask(question, owner_id="local", conversation_id=conversation_id))
+        message = conversations.messages(conversation_id, "local")[-1]
+        rows = database.rows(
+            "SELECT document_id FROM message_sources WHERE message_id = ?", (message.id,)
+        )
+        return message.id, {str(row[0]) for row in rows}
+
+    every = OFFICE.passage_hits()
+    [panel] = {hit.document_id for hit in every if "icensing panel" in hit.text}
+    searcher._hits = [hit for hit in every if hit.document_id == panel]
+    assert ask(QUESTION)[1] == {panel}
+    searcher._hits = [hit for hit in every if hit.document_id != panel]
+    later, sources = ask("Where may a bicycle be left?")
+    assert panel in sources
+    assert len(sources) > 1
+    with database.write() as connection:
+        connection.execute("DELETE FROM documents WHERE id = ?", (panel,))
+    shown = next(m for m in conversations.messages(conversation_id, "local") if m.id == later)
+    assert shown.is_closed

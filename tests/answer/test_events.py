@@ -25,10 +25,10 @@ def test_keys(answer: Answer) -> None:
     record = answer_to_json(answer)
     assert set(record) == {
         "answer", "supported", "citations", "timings", "sentences", "quote", "closest", "notices",
-        "reasoning", "small_talk",
+        "reasoning", "small_talk", "tables",
     }  # fmt: skip
     assert set(record["citations"][0]) == {
-        "n", "document", "document_id", "page", "start", "end", "text", "place",
+        "n", "document", "document_id", "page", "start", "end", "text", "place", "dated",
     }  # fmt: skip
     assert set(record["timings"]) == {"retrieve_s", "ttft_s", "total_s"}
 

@@ -12,19 +12,21 @@ import pytest
 
 from kit.answer.answer import NOT_IN_DOCUMENT, NOT_IN_PASSAGES, answer_question
 from kit.answer.chat import Chat
-from kit.answer.conversations import Conversations
+from kit.answer.conversations.conversations import Conversations
+from kit.answer.conversations.forget import forget_removed
 from kit.answer.events import Answer, Event, Notice, Retrieved
-from kit.answer.forget import forget_removed
 from kit.answer.prompt import EVERYONE
 from kit.answer.retrieve import OTHER_MODEL, Searcher
 from kit.config import AnswerSettings, LibrarySettings
 from kit.database import Database
 from kit.engine.client import ChatMessage, Reuse
 from kit.errors import DocumentRefused, NotFound, UsageError
-from kit.library.ingest import Ingestor
-from kit.library.lexical import search_lexical
+from kit.library.index.lexical import search_lexical
+from kit.library.reading.ingest import Ingestor
 from kit.library.store import Library
 from kit.testing import FakeEmbedder, FakeEngine
+
+NO_MODES: Any = None  # nothing but questions is asked here
 
 RULES = {
     "Meals": "The daily meal rate is R 650 for every traveller.",
@@ -51,9 +53,9 @@ class NoIndex:
 @pytest.fixture
 def library(home: Any, database: Database) -> Library:
     with database.write() as connection:
-        for name in ("ann", "bob"):
+        for name, role in (("ann", "admin"), ("bob", "staff")):
             connection.execute(
-                "INSERT INTO users VALUES (?, ?, 'staff', NULL, 0, '')", (name, name)
+                "INSERT INTO users VALUES (?, ?, ?, NULL, 0, '')", (name, name, role)
             )
     return Library(home, database)
 
@@ -328,7 +330,11 @@ def test_a_document_and_a_collection_exclude_each_other(ask, add) -> None:
 @pytest.fixture
 def chat(database: Database, searcher: Searcher) -> tuple[Chat, Conversations, FakeEngine]:
     conversations, engine = Conversations(database), FakeEngine("The daily meal rate is R 650.")
-    return Chat(conversations, searcher, engine, AnswerSettings()), conversations, engine
+    return (
+        Chat(conversations, searcher, engine, AnswerSettings(), modes=NO_MODES),
+        conversations,
+        engine,
+    )
 
 
 def test_a_conversation_remembers_its_document(add, chat, collect, library) -> None:
@@ -387,12 +393,14 @@ class Pins:
 def test_the_engine_forgets_what_was_removed(add, library, database) -> None:
     """Of the names the engine has, those go whose document is gone or was read again, and no
     name of another kit or another use."""
-    kept, removed, again = (add(POLICY, f"{n}.md") for n in range(3))
+    kept, removed, again = (add(f"{POLICY}\nForm {n} is used.", f"{n}.md") for n in range(3))
     names = [library.whole(document_id, "ann").prefix for document_id in (kept, removed, again)]
     library.remove(removed, "ann")
     with database.write() as connection:
         connection.execute("UPDATE documents SET state = 'queued' WHERE id = ?", (again,))
-    assert Ingestor(library, FakeEmbedder(), LibrarySettings()).run_next()
+    ingestor = Ingestor(library, FakeEmbedder(), LibrarySettings())
+    while ingestor.run_next():
+        pass
     foreign = [names[0].replace("document ", "document f"), "readers", "document", ""]
     engine = Pins(*names, *foreign)
     assert asyncio.run(forget_removed(engine, database)) == 2

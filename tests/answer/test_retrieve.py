@@ -7,31 +7,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from kit.answer.retrieve import Searcher, fold_duplicates, fuse
+from kit.answer import retrieve
+from kit.answer.retrieve import Searcher, fold_duplicates
 from kit.errors import EmbedError
 from kit.library.documents import Hit
 from kit.testing import FakeEmbedder
-
-Ranked = st.dictionaries(st.integers(1, 12), st.sampled_from([0.1, 0.2, 0.5, 0.9]), max_size=10)
-
-
-@given(Ranked, Ranked, st.randoms())
-def test_fuse_equals_its_definition(dense: dict, lexical: dict, random) -> None:
-    """Fusion is the sum of 1 / (60 + rank), whatever the order of its input."""
-    lists = [list(dense.items()), list(lexical.items())]
-    for ranked in lists:
-        random.shuffle(ranked)
-    expected = {}
-    for scores in (dense, lexical):
-        for chunk in scores:
-            ahead = sum((-s, c) < (-scores[chunk], chunk) for c, s in scores.items())
-            expected[chunk] = expected.get(chunk, 0) + 1 / (61 + ahead)
-    got = fuse(*lists)
-    assert dict(got) == pytest.approx(expected)
-    assert got == sorted(got, key=lambda pair: (-pair[1], pair[0]))
 
 
 class Library:
@@ -40,6 +21,10 @@ class Library:
     def __init__(self, texts: Sequence[str], make_hit: Callable[..., Hit]) -> None:
         self.texts, self.make_hit = texts, make_hit
         self.asked: list[tuple[int, ...]] = []
+        self.states: dict[str, int] = {"indexed": 5}
+
+    def counts(self, reader: str) -> dict[str, int]:
+        return self.states if reader == "bob" else {}
 
     def visible_collection_ids(self, reader: str, collection: str | None = None) -> list[int]:
         return [1, 2] if reader == "ann" else [1]
@@ -72,18 +57,19 @@ TEXTS = ("alpha beta", "alpha beta gamma", "delta", "alpha beta delta", "Rate R5
 def make(monkeypatch: pytest.MonkeyPatch, make_hit: Callable[..., Hit]):
     library = Library(TEXTS, make_hit)
 
-    def lexical(database, query, collection_ids, limit):
+    def lexical(database, query, collection_ids, limit, *, common):
         library.asked.append(tuple(collection_ids))
         words = set(query.split())
         found = [(c, float(len(words & set(t.split())))) for c, t in enumerate(TEXTS)]
         return [(c, s) for c, s in found if s and c % 2 + 1 in collection_ids][:limit]
 
-    monkeypatch.setattr("kit.library.lexical.search_lexical", lexical)
+    monkeypatch.setattr("kit.library.index.lexical.search_lexical", lexical)
 
-    def build(embedder=None, is_ready: bool = True) -> tuple[Searcher, Library]:
+    def build(embedder=None, is_ready: bool = True, reranker=None) -> tuple[Searcher, Library]:
         index = Index(library)
         index.is_ready = is_ready
-        return Searcher(library, None, index, embedder or FakeEmbedder()), library
+        embedder = embedder or FakeEmbedder()
+        return Searcher(library, None, index, embedder, reranker=reranker), library
 
     return build
 
@@ -115,11 +101,37 @@ def test_a_loading_embedder_leaves_the_lexical_half_and_a_notice(make) -> None:
     assert result.notices == ("The search went by words only: the embedding model is loading.",)
 
 
+def test_a_question_that_the_model_cannot_read_goes_by_words(make) -> None:
+    """What only the meanings found has no score; what the words found comes first."""
+
+    class Unread(FakeEmbedder):
+        def unknown_share(self, text):
+            return 1.0
+
+    def scores(embedder) -> dict[int, float]:
+        return {hit.chunk_id: hit.score for hit in search(make(embedder)[0], "alpha").hits}
+
+    assert scores(Unread())[0] == 1.0
+    assert {score for chunk, score in scores(Unread()).items() if chunk} == {0.0}
+    assert {score for chunk, score in scores(FakeEmbedder()).items() if chunk} != {0.0}
+
+
 def test_an_index_in_the_making_leaves_the_lexical_half_and_a_notice(make) -> None:
     """While the dense index is rebuilt the search goes by words and says so."""
     result = search(make(is_ready=False)[0], "alpha")
     assert [hit.chunk_id for hit in result.hits] == [0]
     assert len(result.notices) == 1
+
+
+def test_what_is_still_being_read_is_said(make) -> None:
+    """Whoever finds nothing learns that documents they may read wait; of others, nothing."""
+    searcher, library = make()
+    assert search(searcher, "alpha").notices == ()
+    library.states = {"indexed": 3, "queued": 1, "refused": 4}
+    assert search(searcher, "alpha").notices == (retrieve.ONE_UNREAD,)
+    library.states = {"queued": 1200, "parsing": 1, "embedding": 1}
+    assert search(searcher, "alpha").notices == (retrieve.MANY_UNREAD.format(number=1202),)
+    assert search(searcher, "alpha", reader="ann").notices == ()
 
 
 def test_only_chosen_documents(make) -> None:
@@ -142,3 +154,33 @@ def test_duplicates_fold_but_versions_do_not(make_hit: Callable[..., Hit]) -> No
     hits = [make_hit(text, chunk_id=n, document_id=f"d{n}") for n, text in enumerate(texts)]
     kept = fold_duplicates(hits, 5)
     assert [(hit.chunk_id, hit.rank) for hit in kept] == [(0, 1), (2, 2)]
+
+
+class Backwards:
+    """Likes the last of the passages it has time for best."""
+
+    def __init__(self, num_read: int) -> None:
+        self.num_read = num_read
+
+    def scores(self, query: str, passages: Sequence[str], *, budget_s: float) -> list[float]:
+        if not self.num_read:
+            raise EmbedError("the reranker is loading")
+        return [float(n) for n in range(len(passages))][: self.num_read]
+
+
+def test_a_reranker_orders_what_it_had_time_to_read(make) -> None:
+    """The passages it read come first, by its scores; the others follow in the fused order."""
+    fused = [hit.chunk_id for hit in search(make()[0], "alpha beta", reader="ann", top_k=6).hits]
+    result = search(make(reranker=Backwards(3))[0], "alpha beta", reader="ann", top_k=6)
+    got = [hit.chunk_id for hit in result.hits]
+    assert got == [*reversed(fused[:3]), *fused[3:]]
+    assert [hit.reranked for hit in result.hits][:4] == [2.0, 1.0, 0.0, None]
+    assert result.notices == ()
+
+
+def test_a_failing_reranker_leaves_the_fused_order_and_a_notice(make) -> None:
+    """Reranking can be missing without search being missing."""
+    plain = search(make()[0], "alpha beta")
+    result = search(make(reranker=Backwards(0))[0], "alpha beta")
+    assert [h.chunk_id for h in result.hits] == [h.chunk_id for h in plain.hits]
+    assert result.notices == ("The passages were not reranked: the reranker is loading.",)

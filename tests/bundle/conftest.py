@@ -52,6 +52,8 @@ def stood_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(install, "self_test", lambda _python, _home: {"schema": 1})
     monkeypatch.setattr(install, "link_command", lambda _serving: None)
     monkeypatch.setattr(install, "look", lambda _root, _ports, **_kind: SERVER)
+    monkeypatch.setattr(install, "busy_ports", lambda _ports: ())
+    monkeypatch.setattr(install, "has_address", lambda _host: True)
 
 
 class Box:

@@ -32,6 +32,7 @@ SERVER = Server(
     has_systemd=False,
     is_root=False,
     busy_ports=(),
+    has_address=True,
     has_loopback=True,
     cpu="a processor",
     cpu_flags=frozenset({"avx2"}),

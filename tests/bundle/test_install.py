@@ -11,19 +11,16 @@ from pathlib import Path
 import pytest
 
 from kit.bundle import environment, install
-from kit.bundle import rollback as rollback_module
 from kit.bundle.install import DOWNGRADE
 from kit.bundle.installed import find_changes
 from kit.bundle.minisign import SecretKey
 from kit.bundle.releases import CURRENT, GOOD, Release
-from kit.bundle.rollback import rollback
 from kit.bundle.serving import Serving, remembered
 from kit.errors import (
     AlreadyRunning,
     BundleError,
     KitError,
     MachineError,
-    NotFound,
     UsageError,
 )
 from tests.bundle.conftest import Box
@@ -80,6 +77,33 @@ def test_an_upgrade_switches_and_keeps_the_one_before(box: Box) -> None:
     box.install(box.bundle("1.4.0", seed=2))
     assert first not in {release.id for release in box.root.all()}
     assert box.service.calls.count("stop") == 2
+
+
+def test_the_older_release_backs_up_what_nobody_writes_any_more(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newer one would bring the database to its own form first, and what is written while the
+    backup is made would be lost on a way back. Where no backup can be made, nothing changes."""
+    first = box.install(box.bundle("1.2.0"), **TOLD)
+    (box.folder / "home").mkdir(exist_ok=True)
+    (box.folder / "home" / "kit.db").touch()
+    made = box.folder / "home-backups" / "kit-backup-2026-11-26T100000Z"
+    asked: list[tuple[str, list[str], str]] = []
+    code = 1
+
+    def run(_serving: Serving, release: Release, arguments: list[str], **_: str) -> object:
+        asked.append((release.id, arguments[:1], box.service.calls[-1]))
+        return subprocess.CompletedProcess(arguments, code, f"{made}\n", "error: no room")
+
+    monkeypatch.setattr(install, "run_release", run)
+    with pytest.raises(MachineError, match="no room"):
+        box.install(box.bundle("1.3.0", seed=1))
+    assert (box.current, box.service.calls[-1]) == (first, "start")
+    code = 0
+    second = box.install(box.bundle("1.3.0", seed=1))
+    assert asked == [(first, ["backup"], "stop")] * 2
+    assert box.root.current is not None
+    assert (box.root.current.id, box.root.current.backup) == (second, made)
 
 
 def test_a_release_that_is_not_well_is_switched_back(box: Box) -> None:
@@ -231,6 +255,40 @@ def test_what_cannot_be_served_otherwise_is_served_as_before(box: Box, accounts:
     assert served.host == "127.0.0.1"
 
 
+def test_an_address_that_this_machine_lacks_is_refused_at_once(
+    box: Box, accounts: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the first installation as later; nothing is stopped for it."""
+    there = dataclasses.replace(SERVER, has_address=False)
+    monkeypatch.setattr(install, "has_address", lambda host: host == "127.0.0.1")
+    bundle = box.bundle()
+    with monkeypatch.context() as first:
+        first.setattr(install, "look", lambda _root, _ports, **_kind: there)
+        with pytest.raises(MachineError) as caught:
+            box.install(bundle, host="192.0.2.7", admin="thandi", **TOLD)
+    said = "\n".join(caught.value.lines())
+    assert "host 192.0.2.7" in said
+    assert "not an address of this machine" in said
+    box.install(bundle, **TOLD)
+    calls = list(box.service.calls)
+    with pytest.raises(MachineError, match="cannot be installed here"):
+        box.install(bundle, host="192.0.2.7", admin="thandi")
+    assert (box.service.calls, accounts.names) == (calls, [])
+
+
+def test_the_data_of_an_installation_stay_where_they_are(box: Box) -> None:
+    """Another home or user would leave documents behind, or unreadable; it is refused."""
+    bundle = box.bundle()
+    box.install(bundle, **TOLD)
+    elsewhere = Serving(box.root.folder, box.folder / "other", "kit")
+    for serving in (elsewhere, dataclasses.replace(elsewhere, home=box.folder / "home", user="x")):
+        with pytest.raises(UsageError, match="serves"):
+            install.install(
+                install.InstallPlan(bundle, serving), say=box.said.append, service=box.service
+            )
+    assert remembered(box.root.folder) == Serving(box.root.folder, box.folder / "home", "kit")
+
+
 @pytest.mark.parametrize("step", ["stage", "create", "self_test", "require_fit"])
 def test_a_failure_before_the_switch_leaves_no_trace(
     box: Box, monkeypatch: pytest.MonkeyPatch, step: str
@@ -296,40 +354,24 @@ def test_current_leads_nowhere_else(box: Box) -> None:
         _ = box.root.current
 
 
-def test_rollback_goes_to_the_release_before_and_forward_again(box: Box) -> None:
-    """The two change places, in one step each; without a previous one it is refused."""
-    first = box.install(box.bundle("1.2.0"), **TOLD)
-    serving = Serving(box.root.folder, box.folder / "home", "kit")
-    with pytest.raises(NotFound):
-        rollback(serving, box.service, say=box.said.append)
-    second = box.install(box.bundle("1.3.0", seed=1))
-    assert rollback(serving, box.service, say=box.said.append).id == first
-    assert box.current == first
-    assert rollback(serving, box.service, say=box.said.append).id == second
-    assert box.service.calls[-2:] == ["stop", "start"]
+def test_a_refused_first_bundle_leaves_no_folder(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither before anything was laid out nor after; what was there already stays."""
+    bundle = box.bundle()
+    with pytest.raises(UsageError):
+        box.install(bundle)
+    assert not box.root.folder.exists()
 
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise MachineError("planted")
 
-def test_rollback_over_a_newer_database_needs_a_word(
-    box: Box, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Data that the older release cannot read is not touched unless it is allowed; then the backup
-    from before the upgrade comes back."""
-    first = box.install(box.bundle("1.2.0"), **TOLD)
-    monkeypatch.setattr(install, "self_test", lambda _python, _home: {"schema": 2})
-    second = box.install(box.bundle("1.3.0", seed=1))
-    serving = Serving(box.root.folder, box.folder / "home", "kit")
-    with pytest.raises(BundleError, match="written since"):
-        rollback(serving, box.service, say=box.said.append)
-    assert box.current == second
-    restored: list[Path] = []
-    monkeypatch.setattr(rollback_module, "restore", lambda _r, _s, backup: restored.append(backup))
-    backup = box.folder / "home-backups" / "kit-backup-2026-11-26T100000Z"
-    backup.mkdir(parents=True)
-    current = box.root.current
-    assert current is not None
-    current.keep_backup(backup)
-    rollback(serving, box.service, say=box.said.append, may_lose_newer=True)
-    assert (box.current, restored) == (first, [backup])
+    monkeypatch.setattr(install, "self_test", fail)
+    with pytest.raises(MachineError, match="planted"):
+        box.install(bundle, **TOLD)
+    assert not box.root.folder.exists()
+    box.root.folder.mkdir()
+    with pytest.raises(MachineError, match="planted"):
+        box.install(bundle, **TOLD)
+    assert box.root.folder.is_dir()
 
 
 def test_what_is_installed_is_what_was_signed(box: Box) -> None:

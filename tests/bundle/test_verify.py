@@ -23,6 +23,11 @@ from tests.bundle.made import KEY, TEMPLATE, make_bundle, parts
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
 
 
+def more(numbers: range) -> object:
+    """For the longer suite."""
+    return pytest.param(numbers, marks=pytest.mark.e2e)
+
+
 def check(folder: Path, **options: object) -> VerifiedBundle:
     return verify(folder, KEY.public, **{"now": NOW, **options})  # type: ignore[arg-type]
 
@@ -122,11 +127,12 @@ def tamper_front(folder: Path, how: str, chance: random.Random) -> str:
 
 
 @pytest.mark.parametrize("how", TAMPERINGS)
-def test_tampering_is_found_and_named(tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize("changes", [range(6), more(range(6, 36))], ids=["few", "many"])
+def test_tampering_is_found_and_named(tmp_path: Path, how: str, changes: range) -> None:
     """36 changes of each of 14 kinds, 504 in all: each is refused, naming the file."""
     pristine = tmp_path / "pristine"
     make_bundle(pristine)
-    for number in range(36):
+    for number in changes:
         folder = tmp_path / f"bundle-{number}"
         shutil.copytree(pristine, folder)
         name = tamper(folder, how, random.Random(f"{how} {number}"))
@@ -137,9 +143,10 @@ def test_tampering_is_found_and_named(tmp_path: Path, how: str) -> None:
         shutil.rmtree(folder)
 
 
-def test_pristine_bundles_are_taken(tmp_path: Path) -> None:
+@pytest.mark.parametrize("numbers", [range(10), more(range(10, 100))], ids=["few", "many"])
+def test_pristine_bundles_are_taken(tmp_path: Path, numbers: range) -> None:
     """100 bundles nobody touched, whole and split."""
-    for number in range(100):
+    for number in numbers:
         folder = tmp_path / f"bundle-{number}"
         make_bundle(folder, number, volume_bytes=30_000 * (number % 2))
         check(folder)

@@ -9,10 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import IO, Any
 
+from kit.answer.conversations.conversations import Conversation
 from kit.answer.events import Answer, Citation, Draft, Event, Finished, Notice, Timings, Waiting
+from kit.answer.modes.task import Task
 from kit.cli.session import Found
 from kit.errors import DocumentRefused, NotFound
-from kit.library.documents import DocumentRecord, Hit
+from kit.export.export import Exported, Format
+from kit.library.documents import FAILED_STATES, DocumentRecord, Hit, Page
+from kit.library.progress import Progress, Reading
 
 TEXT = "Staff receive R 650 a day.\nThe form is T-4."
 
@@ -39,7 +43,10 @@ class FakeKit:
         self.events: list[Event | BaseException] = [Finished(an_answer())]
         self.asked: list[tuple[str, str | None, str | None]] = []
         self.asked_of: list[str | None] = []
+        self.done: list[Task] = []
         self.num_closed = 0
+        self.forgotten: list[str] = []
+        self.is_paused = False
         self.read_error: Exception | None = None
 
     def add(self, stream: IO[bytes], name: str, collection: str) -> DocumentRecord:
@@ -102,12 +109,41 @@ class FakeKit:
     def retry(self, document_id: str) -> None:
         self.records[document_id] = replace(self.records[document_id], state="queued")
 
+    def retry_failed(self) -> list[str]:
+        failed = [r.id for r in self.records.values() if r.state in FAILED_STATES]
+        for document_id in failed:
+            self.retry(document_id)
+        return failed
+
+    def stop(self, document_id: str) -> None:
+        self.records[document_id] = replace(self.records[document_id], state="stopped")
+
+    def pages(self, document_id: str) -> tuple[Page, ...]:
+        return (Page(1, "text", 40), Page(2, "no_text", 0, "a picture"))
+
+    def progress(self) -> dict[str, Any]:
+        now = (
+            Reading("d1", "policy.pdf", "embedding", 3, 9, 4.0),
+            Reading("d2", "scan.pdf", "parsing", 11, 300, 9.0),
+            Reading("d3", "late.pdf", "parsing", 0, 0, 1.0),
+        )
+        return Progress(self.is_paused, 4, 6, 10, 12.0, 3.5, 90.0, now).as_dict()
+
+    def pause(self) -> None:
+        self.is_paused = True
+
+    def resume(self) -> None:
+        self.is_paused = False
+
     @contextlib.contextmanager
     def original(self, document_id: str) -> Iterator[IO[bytes]]:
         yield io.BytesIO(self.data[document_id])
 
     def new_conversation(self) -> str:
         return "c1"
+
+    def forget_conversation(self, conversation_id: str) -> None:
+        self.forgotten.append(conversation_id)
 
     def ask(
         self,
@@ -126,6 +162,19 @@ class FakeKit:
                 yield event
         finally:
             self.num_closed += 1
+
+    def do(self, task: Task) -> Iterator[Event]:
+        self.done.append(task)
+        return self.ask("", collection=task.collection)
+
+    def conversations(self) -> list[Conversation]:
+        moment = "2026-11-27T09:00:00Z"
+        return [Conversation("c1", "local", "Meals", moment, moment)]
+
+    def export(self, conversation_id: str, form: Format, message_id: int | None = None) -> Exported:
+        if conversation_id != "c1":
+            raise NotFound("there is no such conversation")
+        return Exported(f"meals.{form}", "", b"the file")
 
     def status(self) -> dict[str, Any]:
         return {"running": True, "url": "http://127.0.0.1:7860/", "documents": {"indexed": 2}}

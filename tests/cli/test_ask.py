@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from kit.answer.events import Finished
 from kit.cli.output import plain
 from kit.errors import EngineUnavailable
+from kit.library.dates import Dated
 from tests.cli.conftest import RunKit
 from tests.cli.fake_kit import DRAFTS, FakeKit, an_answer
 
@@ -41,6 +43,15 @@ def test_an_answer_shows_its_evidence(run_kit: RunKit, kit: FakeKit) -> None:
     assert result.err.count("note: words only") == 1
     assert "note: the answer is short" in result.err
     assert kit.asked == [("How much a day?", "office", None)]
+
+
+def test_evidence_says_of_when_it_is(run_kit: RunKit, kit: FakeKit) -> None:
+    """Beside the place of each citation, and of what only came closest."""
+    cited = tuple(replace(c, dated=Dated("2025", "name")) for c in an_answer().citations)
+    kit.events = [Finished(an_answer(citations=cited))]
+    assert "[1] policy.pdf, page 3, 2025 by its name\n" in run_kit("ask", "How much?").out
+    kit.events = [Finished(an_answer(citations=(), closest=cited))]
+    assert "  - policy.pdf, page 3, 2025 by its name\n" in run_kit("ask", "How much?").out
 
 
 def test_json_has_the_promised_shape(run_kit: RunKit, kit: FakeKit) -> None:

@@ -7,12 +7,14 @@ import io
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from kit.cli.session import Found
 from kit.errors import DiskFull, DocumentRefused, EmbedError, NotFound, UsageError
+from kit.library.dates import Dated
 from tests.cli.conftest import RunKit
 from tests.cli.fake_kit import FakeKit
 
@@ -28,6 +30,7 @@ def kit(monkeypatch: pytest.MonkeyPatch) -> FakeKit:
 
     monkeypatch.setattr("kit.cli.add.open_kit", open_fake)
     monkeypatch.setattr("kit.cli.docs.open_kit", open_fake)
+    monkeypatch.setattr("kit.cli.reading.open_kit", open_fake)
     monkeypatch.setattr("kit.cli.ask.open_kit", open_fake)
     return fake
 
@@ -194,6 +197,27 @@ def test_search_has_the_promised_shape(run_kit: RunKit, kit: FakeKit) -> None:
     assert "1. policy.pdf, page 3" in shown
 
 
+def test_dates_are_shown_with_what_says_so(
+    run_kit: RunKit, kit: FakeKit, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In words for people, as day and source in JSON; nothing where there is none."""
+    run_kit("docs", "add", str(folder / "policy.md"))
+    assert run_kit("docs", "list", "--json").json()["documents"][0]["dated"] is None
+    dated = Dated("2025-03-04", "modified")
+    kit.records["d1"] = replace(kit.records["d1"], dated=dated)
+    listed = run_kit("docs", "list")
+    assert "DATED" in listed.out
+    assert "changed 4 March 2025" in listed.out
+    assert "changed 4 March 2025" in run_kit("docs", "show", "d1").out
+    as_json = {"day": "2025-03-04", "by": "modified"}
+    assert run_kit("docs", "show", "d1", "--json").json()["document"]["dated"] == as_json
+    [hit] = kit.search("x", top_k=1, collection=None).hits
+    found = Found((replace(hit, dated=dated),), ())
+    monkeypatch.setattr(kit, "search", lambda *_, **__: found)
+    assert "1. policy.pdf, page 3, changed 4 March 2025" in run_kit("docs", "search", "x").out
+    assert run_kit("docs", "search", "x", "--json").json()["hits"][0]["dated"] == as_json
+
+
 def test_nothing_found_may_be_nothing_read(
     run_kit: RunKit, kit: FakeKit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,3 +286,56 @@ def test_retry_reads_again(run_kit: RunKit, kit: FakeKit, folder: Path) -> None:
     result = run_kit("docs", "retry", "broken.pdf")
     assert result.code == 0
     assert result.out.splitlines()[1].startswith("indexed")
+    assert result.err.splitlines()[-1] == "1 read again, 0 refused"
+
+
+def test_list_of_a_state(run_kit: RunKit, kit: FakeKit, folder: Path) -> None:
+    """`--state` takes one state, or 'failed' and 'busy' for several; an unknown one is named."""
+
+    def names(*arguments: str) -> list[str]:
+        documents = run_kit("docs", "list", *arguments, "--json").json()["documents"]
+        return [document["name"] for document in documents]
+
+    run_kit("docs", "add", str(folder))
+    assert "2025/broken.pdf" not in names("--state", "indexed")
+    assert names("--state", "failed") == names("-s", "refused") == ["2025/broken.pdf"]
+    assert names("--state", "busy") == []
+    result = run_kit("docs", "list", "--state", "lost")
+    assert result.code == UsageError.exit_code
+    assert "no state 'lost'" in result.err
+    assert "superseded" in result.err
+
+
+def test_show_lists_pages(run_kit: RunKit, kit: FakeKit, folder: Path) -> None:
+    """`kit docs show` says what became of each page."""
+    run_kit("docs", "add", str(folder / "policy.md"))
+    assert "2     no_text  0           a picture" in run_kit("docs", "show", "d1").out
+    pages = run_kit("docs", "show", "d1", "--json").json()["pages"]
+    assert pages[1] == {"page": 2, "state": "no_text", "num_chars": 0, "remark": "a picture"}
+
+
+def test_progress_pause_and_resume(run_kit: RunKit, kit: FakeKit) -> None:
+    """How far the reading is: done, speed, time left, and what is read now."""
+    out = run_kit("docs", "progress").out
+    for said in ("4 of 10 read, 6 to go", "12 documents and 3.5 MB per minute", "2 minutes left"):
+        assert said in out
+    assert "embedding for 4 s: policy.pdf, 3 of 9 passages" in out
+    assert "parsing for 9 s: scan.pdf, scanned page 12 of 300" in out
+    assert out.endswith("parsing for 1 s: late.pdf\n")
+    assert run_kit("docs", "pause", "--json").json() == {"is_paused": True}
+    assert "paused; go on: kit docs resume" in run_kit("docs", "progress").out
+    assert run_kit("docs", "resume").out == "the reading goes on\n"
+    assert run_kit("docs", "progress", "--json").json()["reading"]["num_total"] == 10
+
+
+def test_stop_and_retry(run_kit: RunKit, kit: FakeKit, folder: Path) -> None:
+    """What waits is stopped, what is through is said to be; `retry --all` reads all that failed."""
+    run_kit("docs", "add", str(folder / "policy.md"))
+    run_kit("docs", "add", str(folder / "2025" / "minutes.md"), "--no-wait")
+    result = run_kit("docs", "stop", "policy.md", "minutes.md", "--json")
+    assert [one["name"] for one in result.json()["stopped"]] == ["minutes.md"]
+    assert "policy.md is not being read; it is indexed" in result.err
+    assert run_kit("docs", "stop").code == UsageError.exit_code
+    assert run_kit("docs", "stop", "x", "--all").code == UsageError.exit_code
+    assert run_kit("docs", "retry", "--all").code == 0
+    assert {record.state for record in kit.documents()} == {"indexed"}

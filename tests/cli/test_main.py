@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import statistics
 import subprocess
 import sys
 import time
@@ -29,24 +27,23 @@ def test_help_names_every_command(run_kit: RunKit) -> None:
     assert all(name in result.out for name in COMMANDS)
 
 
-def processor_s(*command: str) -> float:
-    """Seconds of processor time that a Python takes, its start included."""
-    before = os.times()
-    subprocess.run([sys.executable, *command], check=True, stdout=subprocess.DEVNULL)
-    after = os.times()
-    user_s = after.children_user - before.children_user
-    return user_s + after.children_system - before.children_system
+def imported_by(*command: str) -> set[str]:
+    """The modules that a Python imports, its start included."""
+    called = [sys.executable, "-X", "importtime", *command]
+    ended = subprocess.run(called, check=True, capture_output=True, text=True)
+    lines = [line for line in ended.stderr.splitlines() if line.startswith("import time:")]
+    return {line.rpartition("|")[2].strip() for line in lines[1:]}
 
 
-@pytest.mark.e2e  # it starts ten processes
-def test_help_is_quick() -> None:
-    """`kit --help` costs little more than the library that draws it, which every command needs.
-
-    Compared in turn, so that a busy machine slows both. On an idle one it takes 0.2 to 0.3 s.
-    """
-    pairs = [(processor_s("-m", "kit", "--help"), processor_s("-c", TYPER)) for _ in range(5)]
-    ours, theirs = (statistics.median(times) for times in zip(*pairs, strict=True))
-    assert ours < 2 * theirs
+def test_help_imports_little() -> None:
+    """`kit --help` imports little more than the library that draws it, which every command needs:
+    no other package, and of the kit only its commands. That is what makes it quick."""
+    ours = imported_by("-m", "kit", "--help")
+    more = ours - imported_by("-c", TYPER)
+    assert "kit.cli.app" in more
+    packages = {name.partition(".")[0] for name in more} - sys.stdlib_module_names
+    assert packages <= {"kit", "rich", "typer"}
+    assert len(more) < 100
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,11 @@ import pytest
 
 from kit.engine.cpu.tiny_model import write_tiny_model
 from kit.errors import FetchError, ModelError, NotFound, UsageError
+from kit.supply import fetch
 from kit.supply.machine import write_probe
 from kit.supply.passport_json import parse_passport
 from kit.supply.smoke.reply import Reply
+from kit.supply.transfer import Patience
 from tests.cli.conftest import RunKit
 from tests.engine.quantizing.figures import loss
 from tests.ops.scripted_model import ScriptedModel, script
@@ -93,6 +95,7 @@ def test_pull_says_when_the_hub_is_out_of_reach(
 ) -> None:
     """A hub that does not answer is named, with what to check."""
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(fetch, "PATIENCE", Patience(first_wait_s=0.001))
     result = run_kit("model", "pull", "qwen3-8b")
     assert result.code == FetchError.exit_code
     assert "hf://Qwen/Qwen3-8B cannot be reached" in result.err

@@ -20,6 +20,7 @@ from kit.supply.passport_page import render_page
 from kit.supply.store import InstalledModel, find_installed, list_installed, model_folder
 from tests.cli.conftest import RunKit
 from tests.ops.scripted_model import ScriptedModel, script
+from tests.supply.conftest import make_card
 from tests.supply.hub_server import HubServer
 from tests.supply.templated_gguf import HOSTILE, write_model
 
@@ -34,16 +35,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> ScriptedModel:
     return script(monkeypatch)
 
 
-CARD = ModelCard(
-    name="office",
-    kind="chat",
-    title="Office",
-    source="hf://office/model",
-    licence="MIT",
-    languages=("en",),
-    facts_from="this test",
-    fetch=("*.gguf",),
-)
+CARD = replace(make_card(), fetch=("*.gguf",))
 
 
 def pinning(monkeypatch: pytest.MonkeyPatch, template: str) -> None:

@@ -15,10 +15,13 @@ from typing import Any
 
 import pytest
 
-from kit.answer.events import Finished, Retrieved
+from kit.answer.events import Draft, Finished, Progress, Retrieved
+from kit.answer.modes.task import Field, Task
+from kit.cli import remote as remote_module
 from kit.cli.local import LocalKit
+from kit.cli.open_kit import open_kit
 from kit.cli.remote import RemoteKit
-from kit.cli.session import Kit, find_document, open_kit
+from kit.cli.session import Kit, find_document
 from kit.config import Config, WebSettings
 from kit.database import Database
 from kit.errors import (
@@ -30,6 +33,7 @@ from kit.errors import (
     UsageError,
 )
 from kit.instance import Instance, announce, own_home
+from kit.library.dates import Dated
 from kit.library.documents import DocumentRecord
 from kit.testing import FakeEmbedder, FakeEngine
 
@@ -51,14 +55,16 @@ def serving(home: Path, engine: FakeEngine) -> Iterator[str]:
     import uvicorn
 
     from kit.answer.chat import Chat
-    from kit.answer.conversations import Conversations
+    from kit.answer.conversations.conversations import Conversations
+    from kit.answer.modes.modes import Modes
     from kit.answer.retrieve import Searcher
-    from kit.library.ingest import Ingestor
+    from kit.library.index.vectors import VectorIndex
+    from kit.library.reading.ingest import Ingestor
     from kit.library.store import Library
-    from kit.library.vectors import VectorIndex
     from kit.people.sign_in import SignIn
     from kit.people.throttle import Throttle
     from kit.web.index import FollowedIndex
+    from kit.web.purging import Purging
     from kit.web.services import Services, open_people
     from kit.web.shell import build_shell
 
@@ -87,12 +93,19 @@ def serving(home: Path, engine: FakeEngine) -> Iterator[str]:
         searcher=searcher,
         engine=engine,
         conversations=conversations,
-        chat=Chat(conversations, searcher, engine, config.answer),
+        chat=Chat(
+            conversations,
+            searcher,
+            engine,
+            config.answer,
+            modes=Modes(library, searcher, engine, config.answer),
+        ),
         accounts=accounts,
         sessions=sessions,
         sign_in=SignIn(database, accounts, sessions, Throttle(database)),
         wake_worker=lambda: threading.Thread(target=read_all).start(),
         token=TOKEN,
+        purging=Purging(home, database, lambda: None),
     )
     server = uvicorn.Server(
         uvicorn.Config(build_shell(services), port=0, log_config=None, ws="none", lifespan="on")
@@ -114,8 +127,14 @@ def serving(home: Path, engine: FakeEngine) -> Iterator[str]:
 
 
 @pytest.fixture(params=["local", "remote"])
-def kit(request: pytest.FixtureRequest, home: Path, engine: FakeEngine) -> Iterator[Kit]:
+def kit(
+    request: pytest.FixtureRequest,
+    home: Path,
+    engine: FakeEngine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Kit]:
     """The kit of a home that is not running, and the kit that is."""
+    monkeypatch.setattr(remote_module, "POLL_S", 0.01)
     if request.param == "local":
         config = Config(home=home, web=WebSettings(max_upload_mb=1))
         local = LocalKit(config, lambda _: None, embedder=FakeEmbedder(), engine=engine)
@@ -195,6 +214,22 @@ def test_search_finds_exact_spans(kit: Kit) -> None:
     assert len(kit.search("form", top_k=1, collection=None).hits) == 1
 
 
+def test_the_dates_of_documents_are_told_everywhere(kit: Kit) -> None:
+    """In lists, in what is found, and with the evidence of an answer: what is of when, and why."""
+    message = b"From: ann@example.org\nDate: Tue, 4 Mar 2025 10:30:00 +0000\n\n" + POLICY
+    record, named = add(kit, message, "mail.eml"), add(kit, POLICY, "policy-2023.md", "old")
+    assert record.dated == Dated("2025-03-04", "sent")
+    assert named.dated == Dated("2023", "name")
+    assert {d.name: d.dated for d in kit.documents()} == {
+        "mail.eml": record.dated, "policy-2023.md": named.dated,
+    }  # fmt: skip
+    hits = kit.search("form for a trip", top_k=5, collection=None).hits
+    assert {hit.dated for hit in hits} == {record.dated, named.dated}
+    events = list(kit.ask("Which form is used for a trip?", collection=None))
+    [passages] = [event.passages for event in events if isinstance(event, Retrieved)]
+    assert {citation.dated for citation in passages} == {record.dated, named.dated}
+
+
 def test_another_collection_is_not_searched(kit: Kit) -> None:
     """A search in one collection finds nothing of another; an unknown one is NotFound."""
     add(kit)
@@ -222,6 +257,16 @@ def test_a_removed_document_is_found_no_more(kit: Kit) -> None:
     assert kit.search("form for a trip", top_k=3, collection=None).hits == ()
     with pytest.raises(NotFound):
         kit.document(record.id)
+
+
+def test_a_purge_leaves_no_byte_of_what_was_removed(kit: Kit, home: Path) -> None:
+    """After rm and purge no file holds the text or the name, and the purge says it is complete."""
+    record = add(kit, b"The word is c4n4ry-7f3b9d2e8a6c.\n", "c4n4ry-7f3b9d2e8a6c.txt")
+    kit.remove(record.id)
+    assert kit.purge()["is_complete"]
+    files = [path for path in home.rglob("*") if path.is_file()]
+    assert files
+    assert not [path for path in files if b"c4n4ry-7f3b9d2e8a6c" in path.read_bytes()]
 
 
 def test_an_unknown_document_is_not_found(kit: Kit) -> None:
@@ -340,6 +385,9 @@ def test_a_conversation_is_kept(kit: Kit, home: Path) -> None:
     )
     database.close()
     assert rows == [("user", "complete"), ("assistant", "complete")] * 2
+    kit.forget_conversation(conversation_id)
+    with pytest.raises(NotFound):
+        answer_of(kit, "Which form for a trip?", conversation_id=conversation_id)
 
 
 def test_errors_are_of_the_same_class_and_words(kit: Kit) -> None:
@@ -474,3 +522,53 @@ def test_removing_a_document_takes_its_pinned_prefix_from_disk(
         local.remove(removed.id)
     left = [path.name for path in sorted((home / "prefixes").iterdir())]
     assert left == ["0.prefix", "2.prefix"]
+
+
+def test_modes_and_exports_are_the_same(kit: Kit) -> None:
+    """Both kits compare, summarise and extract, and hand out a conversation as a file."""
+    old, new = add(kit), add(kit, POLICY.replace(b"650", b"700"), "newer.md")
+    compared = list(kit.do(Task("compare", (old.id, new.id))))
+    assert isinstance(compared[0], Progress)
+    assert isinstance(compared[-1], Finished)
+    [changed, *_] = compared[-1].answer.tables
+    assert "R 650 → R 700" in [cell.text for cell in changed.rows[0]]
+    summary = list(kit.do(Task("summarise", (old.id,))))[-1]
+    assert isinstance(summary, Finished)
+    assert summary.answer.citations[0].document == "policy.md"
+    task = Task("extract", (), "office", (Field("Meals", "How much do staff receive a day?"),))
+    table = next(event for event in kit.do(task) if isinstance(event, Draft)).tables[0]
+    assert len(table.rows) == 1
+    conversation_id = kit.new_conversation()
+    question = "How much do staff receive a day for meals?"
+    answer = answer_of(kit, question, conversation_id=conversation_id)
+    assert kit.conversations()[0].title == question
+    made = kit.export(conversation_id, "md")
+    assert made.name == "how-much-do-staff-receive-a-day-for-meals.md"
+    assert f"characters {answer.citations[0].start}-" in made.data.decode()
+    with pytest.raises(UsageError, match="no table"):
+        kit.export(conversation_id, "xlsx")
+    for wrong in (
+        lambda: kit.export("no-such-chat", "md"),
+        lambda: list(kit.do(Task("summarise", ("no-such-document",)))),
+    ):
+        with pytest.raises(NotFound):
+            wrong()
+
+
+def test_the_reading_is_told_and_governed_alike(kit: Kit) -> None:
+    """Pages, progress, pause, stop and retry mean the same to the running kit and to the folder."""
+    kit.pause()
+    waiting = kit.add(io.BytesIO(MINUTES), "minutes.md", "office")
+    progress = kit.progress()
+    assert (progress["is_paused"], progress["num_waiting"], progress["now"]) == (True, 1, [])
+    kit.stop(waiting.id)
+    assert kit.document(waiting.id).state == "stopped"
+    kit.resume()
+    assert kit.retry_failed() == [waiting.id]
+    ended: list[DocumentRecord] = []
+    kit.read_documents([waiting.id], ended.append)
+    assert [record.state for record in ended] == ["indexed"]
+    assert kit.pages(waiting.id) == ()
+    assert kit.progress()["num_done"] == 1
+    double = add(kit, MINUTES, "copy of minutes.md")
+    assert (double.state, double.related) == ("duplicate", "minutes.md")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +44,7 @@ class Result:
         return json.loads(self.out)
 
 
-def run_kit(home: Path, *arguments: str, stdin: str = "", timeout_s: float = 180) -> Result:
+def run_kit(home: Path, *arguments: str, stdin: str = "", timeout_s: float = 600) -> Result:
     """Run `kit` as a person would, on `home`."""
     done = subprocess.run(
         [*KIT, "--home", str(home), *arguments],
@@ -112,7 +113,8 @@ class RunningKit:
         return self.process.wait(timeout=30)
 
 
-def wait_until(is_true: Callable[[], bool], timeout_s: float = 60, what: str = "it") -> None:
+def wait_until(is_true: Callable[[], bool], timeout_s: float = 180, what: str = "it") -> None:
+    """It is true. The limit ends what hangs; a loaded machine is far from it."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if is_true():
@@ -122,7 +124,7 @@ def wait_until(is_true: Callable[[], bool], timeout_s: float = 60, what: str = "
 
 
 def start_kit(
-    home: Path, *arguments: str, wrapper: Sequence[str] = (), timeout_s: float = 180
+    home: Path, *arguments: str, wrapper: Sequence[str] = (), timeout_s: float = 600
 ) -> RunningKit:
     """`kit up` on a free port; returns when the page answers."""
     log = home.parent / f"{home.name}.up.log"
@@ -158,7 +160,7 @@ def start_kit(
     return RunningKit(process, home, found.web_url)
 
 
-def wait_until_warm(kit: RunningKit, timeout_s: float = 180) -> None:
+def wait_until_warm(kit: RunningKit, timeout_s: float = 600) -> None:
     """Engine ready, embedding model loaded, every document read."""
 
     def is_warm() -> bool:
@@ -169,6 +171,14 @@ def wait_until_warm(kit: RunningKit, timeout_s: float = 180) -> None:
         return is_ready and _worker_says_ready(kit) and not busy
 
     wait_until(is_warm, timeout_s, "a warm kit")
+
+
+@contextlib.contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """No other process is in a block with the same lock."""
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
 
 
 def link_models(source: Path, home: Path) -> None:

@@ -28,10 +28,10 @@ class EngineProcess:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(command, stderr=log, stdout=log)
         self.root = f"http://127.0.0.1:{self.port}"
-        self.http = httpx.Client(base_url=self.root, timeout=60, trust_env=False)
+        self.http = httpx.Client(base_url=self.root, timeout=300, trust_env=False)
 
     def wait_until_ready(self) -> EngineProcess:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while time.monotonic() < deadline:
             assert self.process.poll() is None, self.log.read_text()
             with contextlib.suppress(httpx.TransportError):
@@ -41,7 +41,7 @@ class EngineProcess:
         raise AssertionError(f"not ready: {self.log.read_text()}")
 
     def openai(self) -> openai.OpenAI:
-        http = httpx.Client(trust_env=False, timeout=120)
+        http = httpx.Client(trust_env=False, timeout=600)
         return openai.OpenAI(
             base_url=f"{self.root}/v1", api_key="none", max_retries=0, http_client=http
         )
@@ -51,7 +51,7 @@ class EngineProcess:
         rows = [line.split() for line in lines]
         return next(float(row[1]) for row in rows if row[0] == f"kit_engine_{name}")
 
-    def wait_for_metric(self, name: str, value: float, timeout_s: float = 10) -> None:
+    def wait_for_metric(self, name: str, value: float, timeout_s: float = 60) -> None:
         deadline = time.monotonic() + timeout_s
         while self.metric(name) != value:
             assert time.monotonic() < deadline, f"{name} is {self.metric(name)}, not {value}"

@@ -22,8 +22,7 @@ import uvicorn
 
 from kit.answer import chat as chat_module
 from kit.answer.answer import CLOSEST, NOT_FOUND
-from kit.answer.cite import citation, compose, quoted
-from kit.answer.conversations import Conversations
+from kit.answer.conversations.conversations import Conversations
 from kit.answer.events import (
     Answer,
     Draft,
@@ -35,11 +34,13 @@ from kit.answer.events import (
     Timings,
     Waiting,
 )
+from kit.answer.evidence.cite import citation, compose, quoted
+from kit.answer.modes.modes import Modes
 from kit.answer.retrieve import Searcher
 from kit.config import Config, WebSettings
 from kit.database import Database
 from kit.errors import EngineUnavailable
-from kit.library.ingest import Ingestor
+from kit.library.reading.ingest import Ingestor
 from kit.library.store import Library
 from kit.people.sign_in import SignIn
 from kit.people.throttle import Throttle
@@ -110,7 +111,8 @@ async def _events(
     ):
         await asyncio.sleep(STEP_S)
         sentences.append(Sentence(text, support, () if support == "unsupported" else (1,)))  # type: ignore[arg-type]
-        yield Draft(compose(quote, sentences), passages[:1])
+        shown = tuple(s for s in sentences if s.support != "unsupported")
+        yield Draft(compose(quote, sentences), passages[:1], sentences=shown)
     yield Finished(
         Answer(
             compose(quote, sentences), True, 1, tuple(sentences), passages[:1], TIMINGS,
@@ -162,7 +164,13 @@ def main(home: Path, port: int, *, has_people: bool = False) -> None:
         searcher=searcher,
         engine=engine,
         conversations=conversations,
-        chat=chat_module.Chat(conversations, searcher, engine, config.answer),
+        chat=chat_module.Chat(
+            conversations,
+            searcher,
+            engine,
+            config.answer,
+            modes=Modes(library, searcher, engine, config.answer),
+        ),
         accounts=accounts,
         sessions=sessions,
         sign_in=SignIn(database, accounts, sessions, Throttle(database)),

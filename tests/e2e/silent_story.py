@@ -9,18 +9,16 @@ The server's attempts are in FOLDER/trace.*; the test reads them.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import signal
-import socket
-import struct
 import sys
 from pathlib import Path
 from urllib.parse import urlparse
 
 from playwright.sync_api import Browser, sync_playwright
 
+from kit.ops.prove.stage import raise_loopback, strace
 from tests.e2e.drive import (
     CHROMIUM,
     CHROMIUM_FLAGS,
@@ -30,15 +28,6 @@ from tests.e2e.drive import (
     wait_until_warm,
 )
 
-STRACE = [
-    "strace",
-    "-ff",
-    "-qq",
-    "--seccomp-bpf",
-    "-e",
-    "trace=connect,sendto,sendmsg,sendmmsg",
-    "-o",
-]
 # Planted leaks, to know that the test can see one. sitecustomize runs in every Python process.
 LEAKS = """
 import ctypes, socket, struct, threading
@@ -61,7 +50,7 @@ def main() -> None:
     if "--leak" in sys.argv:
         (folder / "sitecustomize.py").write_text(LEAKS)
         os.environ["PYTHONPATH"] = str(folder)
-    kit = start_kit(home, wrapper=[*STRACE, str(folder / "trace")], timeout_s=300)
+    kit = start_kit(home, wrapper=strace(folder / "trace"), timeout_s=300)
     try:
         wait_until_warm(kit, 300)
         with sync_playwright() as playwright:
@@ -73,13 +62,6 @@ def main() -> None:
     finally:
         os.kill(kit.instance.pid, signal.SIGTERM)  # strace itself does not pass a signal on
         kit.process.wait(timeout=60)
-
-
-def raise_loopback() -> None:
-    """`ip link set lo up`, without needing the tool."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
-        request = struct.pack("16sH14s", b"lo", 0x1 | 0x40, bytes(14))  # IFF_UP | IFF_RUNNING
-        fcntl.ioctl(handle, 0x8914, request)  # SIOCSIFFLAGS
 
 
 def use_the_page(browser: Browser, kit: RunningKit, folder: Path, *, with_leak: bool) -> list[str]:

@@ -7,22 +7,22 @@ import io
 import re
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
 from kit.answer.answer import NOT_FOUND, answer_question
 from kit.answer.chat import Chat
-from kit.answer.conversations import Conversations
+from kit.answer.conversations.conversations import Conversations
 from kit.answer.events import Answer, Draft, Finished
 from kit.answer.retrieve import Searcher
 from kit.config import AnswerSettings, LibrarySettings
 from kit.database import Database
 from kit.engine.client import EngineClient
-from kit.library.embed import LocalEmbedder
-from kit.library.ingest import Ingestor
+from kit.library.index.embed import LocalEmbedder
+from kit.library.index.vectors import VectorIndex
+from kit.library.reading.ingest import Ingestor
 from kit.library.store import Library
-from kit.library.vectors import VectorIndex
 from tests.e2e.test_engine_server import EngineProcess
 
 pytestmark = pytest.mark.e2e
@@ -48,9 +48,9 @@ The daily allowance for a full day in the country is R585. Alcohol is not refund
 
 
 @pytest.fixture(scope="module")
-def engine(chat_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+def engine(quick_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
     running = EngineProcess(
-        chat_model, tmp_path_factory.mktemp("engine"), "--parallel", "1", "--ctx", "2048"
+        quick_model, tmp_path_factory.mktemp("engine"), "--parallel", "1", "--ctx", "2048"
     )
     try:
         yield running.wait_until_ready()
@@ -152,14 +152,15 @@ def test_near_and_far_misses_are_refused(ask, question: str) -> None:
 
 
 def test_stopping_stores_the_quote_and_frees_the_engine(
-    engine: EngineProcess, searcher: Searcher, tmp_path: Path
+    engine: EngineProcess, searcher: Searcher
 ) -> None:
     """A reader who stops at the first draft finds the quote in the conversation, as stopped."""
-    conversations = Conversations(Database(tmp_path / "kit.db"))
+    conversations = Conversations(searcher._database)  # where its documents are
     made = conversations.create("local")
 
     async def use(client: EngineClient) -> None:
-        chat = Chat(conversations, searcher, client, AnswerSettings())
+        no_modes: Any = None  # nothing but a question is asked
+        chat = Chat(conversations, searcher, client, AnswerSettings(), modes=no_modes)
         question = "When does the ethics committee meet?"
         stream = chat.ask(question, owner_id="local", conversation_id=made.id)
         async for event in stream:

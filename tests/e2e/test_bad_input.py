@@ -181,11 +181,11 @@ def test_restart_after_power_cut(ready_models: Path, tmp_path: Path) -> None:
     """A kit killed whole starts again on the same home, with what it had confirmed."""
     home = tmp_path / "home"
     link_models(ready_models, home)
-    first = start_kit(home)
+    first = start_kit(home, "--no-samples")
     (tmp_path / "note.md").write_text("# Note\n\nThe archive opens at nine.\n")
     assert run_kit(home, "docs", "add", str(tmp_path / "note.md")).code == 0
     first.kill()
-    second = start_kit(home)
+    second = start_kit(home, "--no-samples")
     try:
         names = [d["name"] for d in run_kit(home, "docs", "list", "--json").json()["documents"]]
         assert names.count("note.md") == 1

@@ -118,9 +118,9 @@ def check(route: str, sent: bytes, answer: httpx.Response) -> str:
 
 
 @pytest.fixture(scope="module")
-def engine(chat_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+def engine(quick_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
     folder = tmp_path_factory.mktemp("odd")
-    running = EngineProcess(chat_model, folder, "--parallel", "4", "--ctx", "512")
+    running = EngineProcess(quick_model, folder, "--parallel", "4", "--ctx", "512")
     try:
         yield running.wait_until_ready()
     finally:

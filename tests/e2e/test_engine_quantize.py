@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,6 @@ pytestmark = pytest.mark.e2e
 
 def test_the_starter_model_is_requantized_and_measured(chat_model: Path, tmp_path: Path) -> None:
     """Each type becomes a whole model of that type, is measured, and the fastest is one of them."""
-    started = time.monotonic()
     types = ["Q4_1", "Q4_0", "Q8_0"]
     found = measure_types(chat_model, types, tmp_path, home=tmp_path, num_rounds=1)
     assert [m.type_name for m in found] == types
@@ -31,7 +29,6 @@ def test_the_starter_model_is_requantized_and_measured(chat_model: Path, tmp_pat
         assert min(m.prefill_tok_per_s, m.decode_tok_per_s) > 1
     assert found[0].path == chat_model  # the type it arrived in is not made again
     assert fastest(found) in found
-    assert time.monotonic() - started < 60
 
 
 def test_a_failed_quantization_leaves_nothing(chat_model: Path, tmp_path: Path) -> None:

@@ -160,31 +160,30 @@ def test_several_streams_advance_together(engine: EngineProcess) -> None:
 def test_a_stream_goes_on_while_a_long_prompt_is_read(engine: EngineProcess) -> None:
     """While 1,300 tokens of another prompt are read, a running stream keeps getting tokens."""
     long_text = "The committee met on Monday and decided nothing. " * 150
-    gaps: list[float] = []
+    cancelled = engine.metric("requests_cancelled_total")
     with (
         engine.openai() as client,
         engine.openai() as other,
         concurrent.futures.ThreadPoolExecutor() as pool,
     ):
-        stream = ask(client, "Write a long story.", max_tokens=120, stream=True)
+        stream = ask(client, "Write a long story.", max_tokens=600, stream=True)
         next(iter(stream))
         reading = pool.submit(ask, other, long_text, max_tokens=1)
-        last = time.monotonic()
         during = 0
         for _ in stream:
-            now = time.monotonic()
-            if not reading.done():
-                gaps.append(now - last)
-                during += 1
-            last = now
+            if reading.done():
+                stream.close()
+                engine.wait_for_metric("requests_cancelled_total", cancelled + 1)
+                break
+            during += 1
         usage = reading.result().usage
     assert usage.prompt_tokens > 1300
     assert during >= 4, "the stream stood still while the prompt was read"
-    assert max(gaps) < 3
 
 
-def hang_up_mid_way(engine: EngineProcess, *, stream: bool, after_s: float = 0.0) -> None:
-    """Send a long request over a raw socket and close it."""
+def hang_up_mid_way(engine: EngineProcess, *, stream: bool, once: str) -> None:
+    """Send a long request over a raw socket and close it once it is one of `once`, a metric."""
+    before = engine.metric(once)
     body = json.dumps({"messages": QUESTION, "max_tokens": 1500, "stream": stream}).encode()
     head = (
         f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:{engine.port}\r\n"
@@ -192,16 +191,17 @@ def hang_up_mid_way(engine: EngineProcess, *, stream: bool, after_s: float = 0.0
     )
     with socket.create_connection(("127.0.0.1", engine.port)) as raw:
         raw.sendall(head.encode() + body)
-        time.sleep(after_s)
+        engine.wait_for_metric(once, before + 1)
 
 
 @pytest.mark.parametrize("stream", [True, False])
 def test_hanging_up_frees_the_slot(engine: EngineProcess, stream: bool) -> None:
     """A client that goes away, streaming or not, is cancelled and its slot is free at once."""
+    engine.wait_for_metric("requests_running", 0)
     cancelled = engine.metric("requests_cancelled_total")
-    hang_up_mid_way(engine, stream=stream, after_s=0.5)
-    engine.wait_for_metric("requests_running", 0, timeout_s=2)
-    engine.wait_for_metric("requests_cancelled_total", cancelled + 1, timeout_s=2)
+    hang_up_mid_way(engine, stream=stream, once="requests_running")
+    engine.wait_for_metric("requests_running", 0)
+    engine.wait_for_metric("requests_cancelled_total", cancelled + 1)
 
 
 def test_hanging_up_in_the_queue_disturbs_nobody(engine: EngineProcess) -> None:
@@ -211,19 +211,23 @@ def test_hanging_up_in_the_queue_disturbs_nobody(engine: EngineProcess) -> None:
             ask(client, f"Story {n}.", max_tokens=60, stream=True, stop=None) for n in range(2)
         ]
         engine.wait_for_metric("requests_running", 2)
-        hang_up_mid_way(engine, stream=True, after_s=0.2)
-        engine.wait_for_metric("requests_waiting", 0, timeout_s=2)
+        cancelled = engine.metric("requests_cancelled_total")
+        hang_up_mid_way(engine, stream=True, once="requests_waiting")
+        engine.wait_for_metric("requests_cancelled_total", cancelled + 1)
+        engine.wait_for_metric("requests_waiting", 0)
         for stream in streams:
             assert list(stream)[-1].choices[0].finish_reason in ("length", "stop")
 
 
 def test_stopping_a_stream_frees_the_slot(engine: EngineProcess, client: openai.OpenAI) -> None:
     """What Stop does in the page: closing the stream ends the work for it."""
+    cancelled = engine.metric("requests_cancelled_total")
     stream = ask(client, "Write a long story.", max_tokens=1500, stream=True)
     next(iter(stream))
     engine.wait_for_metric("requests_running", 1)
     stream.close()
-    engine.wait_for_metric("requests_running", 0, timeout_s=2)
+    engine.wait_for_metric("requests_running", 0)
+    engine.wait_for_metric("requests_cancelled_total", cancelled + 1)
 
 
 def test_bad_requests_are_named(engine: EngineProcess, client: openai.OpenAI) -> None:
@@ -252,13 +256,13 @@ def test_bad_requests_are_named(engine: EngineProcess, client: openai.OpenAI) ->
 def test_a_prompt_that_is_too_long_is_refused_with_numbers(
     engine: EngineProcess, client: openai.OpenAI, size: int
 ) -> None:
-    """More tokens than the context holds is context_length_exceeded, quickly even for 1 MB."""
-    started = time.monotonic()
+    """More tokens than the context holds: context_length_exceeded, and none is computed."""
+    computed = engine.metric("prompt_tokens_total")
     with pytest.raises(openai.BadRequestError) as refused:
         ask(client, "word " * (size // 5))
     assert refused.value.code == "context_length_exceeded"
     assert "the context holds 2048" in refused.value.message
-    assert time.monotonic() - started < 5
+    assert engine.metric("prompt_tokens_total") == computed
 
 
 def test_one_long_word_does_no_harm(client: openai.OpenAI) -> None:
@@ -270,7 +274,7 @@ def test_one_long_word_does_no_harm(client: openai.OpenAI) -> None:
 
 
 def test_a_full_queue_says_when_to_come_back(chat_model: Path, tmp_path: Path) -> None:
-    """The request after the 64th waiting one gets 429 with Retry-After; /health stays quick."""
+    """The request after the 64th waiting one gets 429 with Retry-After; /health does not wait."""
     running = EngineProcess(chat_model, tmp_path, "--parallel", "1", "--ctx", "512")
     try:
         running.wait_until_ready()
@@ -287,11 +291,9 @@ def test_a_full_queue_says_when_to_come_back(chat_model: Path, tmp_path: Path) -
             assert answer.status_code == 429
             assert 2 <= int(answer.headers["retry-after"]) <= 60
             assert accepted > 64
-            started = time.monotonic()
             assert running.http.get("/health").json()["waiting"] >= 63
-            assert time.monotonic() - started < 0.5
-        running.wait_for_metric("requests_running", 0, timeout_s=5)
-        running.wait_for_metric("requests_waiting", 0, timeout_s=5)
+        running.wait_for_metric("requests_running", 0)
+        running.wait_for_metric("requests_waiting", 0)
     finally:
         assert running.stop() == 0
 
@@ -344,12 +346,10 @@ def test_sigterm_does_not_wait_for_a_long_answer(chat_model: Path, tmp_path: Pat
     with running.openai() as client:
         stream = ask(client, "Write.", max_tokens=8000, stream=True, temperature=1.5, seed=1)
         next(iter(stream))
-        started = time.monotonic()
         running.process.send_signal(signal.SIGTERM)
         with pytest.raises(openai.APIError, match="the engine was stopped"):
             list(stream)
         assert running.stop() == 0
-        assert time.monotonic() - started < 12
     assert "Traceback" not in running.log.read_text()
 
 

@@ -138,6 +138,9 @@ class Scene:
         server = self._folder / "server"
         shutil.rmtree(server, ignore_errors=True)
         shutil.copytree(self.before, server, symlinks=True)
+        serving = server / "root" / "serving.json"
+        if serving.exists():  # its data are its own
+            serving.write_text(serving.read_text().replace(str(self.before), str(server)))
         return server
 
     def run(self, server: Path, *strace: str) -> Result:

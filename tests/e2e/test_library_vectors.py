@@ -6,6 +6,7 @@ Slow because every kill costs a process that imports Chroma.
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import shutil
 import signal
@@ -18,7 +19,7 @@ import numpy as np
 import pytest
 
 from kit.database import Database
-from kit.library.vectors import VectorIndex
+from kit.library.index.vectors import VectorIndex
 from tests.library.vector_home import (
     DIM,
     FOLLOWER,
@@ -85,6 +86,54 @@ def test_kills_at_any_time_lose_nothing(home: Path, behind: Database) -> None:
             check(home, behind, (1, 3))
     assert num_killed >= 4
     check(home, behind, (1, 3))
+
+
+SEARCHER = """
+import sys
+from pathlib import Path
+import numpy as np
+from kit.database import Database
+from kit.library.index.vectors import VectorIndex
+from tests.library.vector_home import DIM, MODEL, nearest, unit_rows, vectors_in
+home = Path(sys.argv[1])
+database = Database(home / "kit.db")
+index = VectorIndex(home, database, model=MODEL, dim=DIM)
+index.follow()
+for query in unit_rows(20, seed=7):
+    stored = vectors_in(database, (1, 3))
+    found = index.search(query, [1, 3], 10)
+    assert len(found) == 10
+    for chunk_id, cosine in found:
+        assert abs(float(stored[chunk_id] @ query) - cosine) < 1e-5
+index.close()
+"""
+
+
+def test_bytes_that_rot_cost_no_answer(home: Path, behind: Database) -> None:
+    """Bytes flipped anywhere in Chroma's files, sizes and times as they were: whatever that does to
+    the process, after a few starts search is right, and what it gives is never a wrong cosine."""
+    check(home, behind, (1, 3))
+    chance = random.Random(11)
+    rounds = int(os.environ.get("KIT_TEST_ROUNDS", "3"))
+    for _ in range(rounds):
+        path = chance.choice(
+            sorted(p for p in (home / "index").rglob("*.*") if "chroma" in p.parts)
+        )
+        status = path.stat()
+        data = bytearray(path.read_bytes())
+        for _ in range(chance.choice((1, 50, 2000)) if data else 0):
+            data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+        path.write_bytes(data)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        command = [sys.executable, "-c", SEARCHER, str(home)]
+        codes: list[int] = []
+        while (not codes or codes[-1] != 0) and len(codes) < 5:
+            codes.append(subprocess.run(command, check=False, timeout=120).returncode)
+        assert codes[-1] == 0, (path.name, codes)
+        assert 1 not in codes, (
+            path.name,
+            codes,
+        )  # a crash of native code, perhaps; never a mistake
 
 
 def test_the_ten_nearest_are_found(home: Path, database: Database) -> None:

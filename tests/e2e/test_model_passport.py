@@ -187,10 +187,10 @@ def test_check_and_show(starter_models: Path, tmp_path: Path) -> None:
     assert len(shown["outputs"]) == 1
 
 
-def test_scripts_do_the_steps(chat_model: Path, starter_models: Path, tmp_path: Path) -> None:
+def test_scripts_do_the_steps(chat_model: Path, ready_models: Path, tmp_path: Path) -> None:
     """The thin scripts quantize a file and write a passport; a wrong call says how."""
     home = tmp_path / "home"
-    link_models(starter_models, home)
+    link_models(ready_models, home)
     environ = {"PYTHONPATH": str(ROOT), "KIT_HOME": str(home), "PATH": "/usr/bin:/bin"}
 
     def script(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:

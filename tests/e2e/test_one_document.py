@@ -16,15 +16,16 @@ from typing import Any, cast
 import pytest
 
 from kit.answer.answer import answer_question
+from kit.answer.conversations.forget import forget_removed
 from kit.answer.events import Answer, Finished
-from kit.answer.forget import forget_removed
 from kit.answer.retrieve import Searcher
 from kit.config import AnswerSettings, LibrarySettings
 from kit.database import Database
 from kit.engine.client import EngineClient
 from kit.engine.pins import pinned
-from kit.library.ingest import Ingestor
+from kit.library.reading.ingest import Ingestor
 from kit.library.store import Library
+from kit.samples import sample_paths
 from kit.testing import FakeEmbedder
 from tests.e2e.drive import RunningKit, link_models, run_kit, start_kit, wait_until, wait_until_warm
 from tests.e2e.engine_process import EngineProcess
@@ -52,9 +53,9 @@ class Office:
         self._model, self.folder = chat_model, folder
         self.database = Database(folder / "kit.db")
         with self.database.write() as connection:
-            for name in ("ann", "bob"):
+            for name, role in (("ann", "admin"), ("bob", "staff")):
                 connection.execute(
-                    "INSERT INTO users VALUES (?, ?, 'staff', NULL, 0, '')", (name, name)
+                    "INSERT INTO users VALUES (?, ?, ?, NULL, 0, '')", (name, name, role)
                 )
         self.library = Library(folder, self.database)
         index: Any = None  # one document is scored without it
@@ -114,8 +115,8 @@ class Office:
 
 
 @pytest.fixture
-def office(chat_model: Path, tmp_path: Path) -> Iterator[Office]:
-    made = Office(chat_model, tmp_path)
+def office(quick_model: Path, tmp_path: Path) -> Iterator[Office]:
+    made = Office(quick_model, tmp_path)
     yield made
     made.engine.stop()
     made.database.close()
@@ -142,7 +143,7 @@ def test_everybody_who_asks_reads_it_once(office: Office) -> None:
     assert computed < NUM_OWN
     assert cached > num_document - NUM_OWN
 
-    wait_until(lambda: list(office.pins().values()) == [prefix], 10, "the pin on disk")
+    wait_until(lambda: list(office.pins().values()) == [prefix], what="the pin on disk")
     office.restart()
     answer, computed, cached = office.ask(
         document_id, "bob", "What is the fee of the tern berth a month?"
@@ -153,17 +154,17 @@ def test_everybody_who_asks_reads_it_once(office: Office) -> None:
 
     other = office.add("second.md", MANUAL.replace("berth", "mooring"))
     office.ask(other, "ann", "What is the fee of the ibis mooring a month?")
-    wait_until(lambda: len(office.pins()) == 2, 10, "the second pin")
+    wait_until(lambda: len(office.pins()) == 2, what="the second pin")
     office.library.remove(document_id, "ann")
     assert office.forget_removed() == 1
-    wait_until(lambda: prefix not in office.pins().values(), 10, "the forgotten pin")
+    wait_until(lambda: prefix not in office.pins().values(), what="the forgotten pin")
     assert len(list((office.folder / "prefixes").iterdir())) == 1
 
     office.library.remove(other, "ann")  # while no engine runs that could be told
     assert office.engine.stop() == 0
     office.engine = office._start()
     assert office.forget_removed() == 1
-    wait_until(lambda: not office.pins(), 10, "the last pin")
+    wait_until(lambda: not office.pins(), what="the last pin")
     assert list((office.folder / "prefixes").iterdir()) == []
 
 
@@ -175,10 +176,10 @@ def test_a_private_document_is_computed_for_its_owner_alone(office: Office) -> N
     _, again, cached = office.ask(mine, "ann", "What is the fee of the curlew berth a month?")
     assert again < NUM_OWN
     assert cached > first - NUM_OWN
-    shared = office.add("mine.md")  # the same bytes under the same name, for everybody
+    shared = office.add("mine.md", is_private=False)  # the same file, for everybody
     _, computed, cached = office.ask(shared, "bob", "What is the fee of the pelican berth a month?")
     assert (computed, cached) == (first, 0)
-    wait_until(lambda: len(office.pins()) == 1, 10, "the pin of the shared one")
+    wait_until(lambda: len(office.pins()) == 1, what="the pin of the shared one")
     assert list(office.pins().values()) == [office.library.whole(shared, "bob").prefix]
 
 
@@ -195,9 +196,11 @@ def test_the_running_kit_keeps_it_over_a_crash_and_loses_it_when_removed(
     """`kit ask --document` on a running kit whose engine is killed, then `kit docs rm`."""
     home = tmp_path / "home"
     link_models(ready_models, home)
-    kit = start_kit(home)
-    wait_until_warm(kit)
     name, folder = "travel-policy-2025.pdf", home / "prefixes"
+    (policy,) = (path for path in sample_paths() if path.name == name)
+    kit = start_kit(home, "--no-samples")
+    assert run_kit(home, "docs", "add", str(policy)).code == 0
+    wait_until_warm(kit)
     questions = (
         "What is the daily allowance for a full day in South Africa?",
         "Within how many days is a claim submitted?",
@@ -206,17 +209,17 @@ def test_the_running_kit_keeps_it_over_a_crash_and_loses_it_when_removed(
     assert first["supported"]
     assert {citation["document"] for citation in first["citations"]} == {name}
     assert not first["notices"]
-    wait_until(lambda: len(pinned(folder)) == 1, 20, "the pin on disk")
+    wait_until(lambda: len(pinned(folder)) == 1, what="the pin on disk")
     os.kill(kit.child_pid("kit.engine.server"), signal.SIGKILL)
-    wait_until(lambda: kit.health()["engine"] != "ready", 20, "the killed engine")
-    wait_until(lambda: kit.health()["engine"] == "ready", 120, "the engine again")
+    wait_until(lambda: kit.health()["engine"] != "ready", what="the killed engine")
+    wait_until(lambda: kit.health()["engine"] == "ready", what="the engine again")
     second = run_kit(home, "ask", questions[1], "--document", name, "--json").json()
     assert second["supported"]
     # The answer is here before it is counted.
-    wait_until(lambda: engine_metric(kit, "cached_tokens_total") > 1000, 20, "the reused tokens")
+    wait_until(lambda: engine_metric(kit, "cached_tokens_total") > 1000, what="the reused tokens")
     assert engine_metric(kit, "prompt_tokens_total") < NUM_OWN
     assert run_kit(home, "docs", "rm", name).code == 0
-    wait_until(lambda: list(folder.iterdir()) == [], 20, "the empty folder")
+    wait_until(lambda: list(folder.iterdir()) == [], what="the empty folder")
     gone = run_kit(home, "ask", questions[0], "--document", name)
     assert (gone.code, gone.out) == (22, "")
     assert kit.stop() == 0

@@ -1,4 +1,4 @@
-"""A bug planted in each guarantee of a bundle: the tests of that guarantee turn red."""
+"""A bug planted in each guarantee of a bundle, and of access: the tests of it turn red."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class Bug:
     tests: tuple[str, ...]
 
 
+MACHINE = ("e2e/test_access.py::test_ten_thousand_steps",)
 BUGS = {
     "any signature": Bug(
         "bundle/minisign.py",
@@ -53,8 +54,8 @@ BUGS = {
     ),
     "any bytes of the base": Bug(
         "bundle/stage.py",
-        '    if digest.hexdigest() != entry.sha256:\n        return Problem(entry.path, f"changed',
-        '    if False:\n        return Problem(entry.path, f"changed',
+        "    if digest != entry.sha256:\n",
+        "    if False:\n",
         ("bundle/test_install.py",),
     ),
     "any name": Bug(
@@ -110,6 +111,60 @@ BUGS = {
         "elif (observed := sha256_file(path)) != file.sha256:",
         "elif (observed := sha256_file(path)) == '':",
         ("ops/test_backup.py",),
+    ),
+    "passages without the gate": Bug(
+        "library/store.py",
+        '_VISIBLE = f"c.id IN ({READABLE})"',
+        '_VISIBLE = "1"',
+        MACHINE,
+    ),
+    "any group": Bug(
+        "library/gate.py",
+        "(SELECT group_id FROM group_members WHERE user_id = :reader)",
+        "(SELECT group_id FROM group_members)",
+        MACHINE,
+    ),
+    "readers who write": Bug(
+        "library/gate.py",
+        "id IN ({_GRANTED} AND may_write)",
+        "id IN ({_GRANTED})",
+        MACHINE,
+    ),
+    "a right that is not taken back": Bug(
+        "library/collections.py",
+        "    if not _delete_grant(connection, collection_id, to):\n",
+        "    if not collection_id:\n",
+        MACHINE,
+    ),
+    "a stranger who shares": Bug(
+        "library/collections.py",
+        "    if not (is_owner or is_admin(connection, actor)):\n",
+        "    if not may_read:\n",
+        MACHINE,
+    ),
+    "old answers as they were": Bug(
+        "answer/conversations/conversations.py",
+        "    if closed:\n",
+        "    if closed and answer is None:\n",
+        MACHINE,
+    ),
+    "what the model said of closed documents": Bug(
+        "answer/conversations/closed.py",
+        "        sentences=(),\n",
+        "        sentences=answer.sentences,\n",
+        MACHINE,
+    ),
+    "answers that were before the model": Bug(
+        "answer/chat.py",
+        "earlier = [message.id for message in remembered(history)]",
+        "earlier: list[int] = []",
+        ("answer/test_chat.py",),
+    ),
+    "words of old answers found": Bug(
+        "answer/conversations/conversations.py",
+        "      AND {_CLOSED} = '[]'))\n",
+        "      ))\n",
+        MACHINE,
     ),
 }
 

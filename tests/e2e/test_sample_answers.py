@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,10 +15,11 @@ from kit.answer.events import Answer, Finished
 from kit.answer.retrieve import Searcher
 from kit.config import AnswerSettings, LibrarySettings
 from kit.database import Database
-from kit.library.embed import LocalEmbedder
-from kit.library.ingest import Ingestor
+from kit.engine.client import ChatMessage
+from kit.library.index.embed import LocalEmbedder
+from kit.library.index.vectors import VectorIndex
+from kit.library.reading.ingest import Ingestor
 from kit.library.store import Library
-from kit.library.vectors import VectorIndex
 from kit.samples import QUESTIONS, sample_paths
 from kit.testing import FakeEngine
 
@@ -58,11 +59,11 @@ def answers(searcher: Searcher) -> dict[str, Answer]:
     return {entry["question"]: answer(searcher, entry["question"]) for entry in ENTRIES}
 
 
-def answer(searcher: Searcher, question: str) -> Answer:
+def answer(searcher: Searcher, question: str, history: Sequence[ChatMessage] = ()) -> Answer:
     async def run() -> Answer:
         async for event in answer_question(
             question,
-            history=(),
+            history=history,
             reader="local",
             searcher=searcher,
             engine=FakeEngine(fails=True),
@@ -105,6 +106,42 @@ def test_unanswerable_questions_are_left_unanswered(answers: dict[str, Answer]) 
     print(f"{len(asked)} unanswerable, answered: {answered}")
     assert len(answered) / len(asked) <= MAX_FALSE
     assert "Who is the president of France?" not in answered
+
+
+def test_follow_ups_are_answered_about_what_they_ask(searcher: Searcher) -> None:
+    """Each with its own sum, in the conversation of the question before it."""
+    entries = tomllib.loads(QUESTIONS.read_text(encoding="utf-8"))["question"]
+    history: list[ChatMessage] = []
+    num_asked = 0
+    for entry in entries:
+        if entry["kind"] == "follow-up":
+            found = answer(searcher, entry["question"], history)
+            assert all(text in found.vouched_text for text in entry["must_contain"]), found.text
+            assert entry["document"] in {citation.document for citation in found.citations}
+            num_asked += 1
+        else:
+            history = [ChatMessage("user", entry["question"]), ChatMessage("assistant", "R585")]
+    assert num_asked >= 2
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        ("Within how many days must a travel claim be submitted?", "30 calendar days"),
+        (
+            "Within how many days must a travel claim be submitted under the 2023 policy?",
+            "60 calendar days",
+        ),
+        ("Within how many days had a claim in force in 2024 to be submitted?", "60 calendar days"),
+        ("What was the daily allowance in South Africa in the 2023 policy?", "R450"),
+    ],
+)
+def test_a_question_that_names_a_time_gets_the_policy_of_it(
+    searcher: Searcher, question: str, said: str
+) -> None:
+    """The quotation that opens the answer is of that policy; without a time, of the newer."""
+    found = answer(searcher, question)
+    assert said in found.text.split("\n\n")[0], found.text
 
 
 def test_citations_are_exact(answers: dict[str, Answer], searcher: Searcher) -> None:

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -248,8 +247,7 @@ def test_another_site_cannot_act_for_a_person(
 
 
 def test_without_an_account_the_kit_does_not_listen(tmp_path: Path) -> None:
-    """On a network address without an account: one error line, one hint, exit code 30, at once."""
-    began = time.monotonic()
+    """On a network address without an account: one error line, one hint, exit code 30."""
     done = subprocess.run(
         [sys.executable, "-m", "kit.web.server", "--home", str(tmp_path / "home")],
         env=os.environ | {"KIT_WEB_HOST": "0.0.0.0", "KIT_WEB_PORT": "0"},
@@ -260,7 +258,6 @@ def test_without_an_account_the_kit_does_not_listen(tmp_path: Path) -> None:
     )
     assert done.returncode == 30
     assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["error", "hint"]
-    assert time.monotonic() - began < 10
 
 
 def _status(page: Page, path: str) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -12,28 +11,18 @@ from pathlib import Path
 
 import pytest
 
+from kit.ops.prove.trace import DNS_PORT, find_attempts
 from tests.e2e.drive import link_models
 
 pytestmark = pytest.mark.e2e
-
-ADDRESS = re.compile(
-    r'sin_port=htons\((?P<port4>\d+)\), sin_addr=inet_addr\("(?P<ipv4>[^"]+)"\)'
-    r'|sin6_port=htons\((?P<port6>\d+)\).*?inet_pton\(AF_INET6, "(?P<ipv6>[^"]+)"'
-)
-DNS_PORT = "53"
 
 
 def attempts(folder: Path) -> list[str]:
     """Every attempt to reach an address outside the loopback, and every look-up of a name."""
     found = []
     for trace in sorted(folder.glob("trace*")):
-        for line in trace.read_text(errors="replace").splitlines():
-            for match in ADDRESS.finditer(line):
-                host = match["ipv4"] or match["ipv6"]
-                port = match["port4"] or match["port6"]
-                inside = host.startswith("127.") or host in ("::1", "0.0.0.0", "::")
-                if not inside or port == DNS_PORT:
-                    found.append(line)
+        lines = trace.read_text(errors="replace").splitlines()
+        found += [line for line in lines if find_attempts([line])]
     return found
 
 

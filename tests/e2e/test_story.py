@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,7 +55,7 @@ def office(ready_models: Path, tmp_path: Path) -> Iterator[RunningKit]:
     link_models(ready_models, home)
     added = run_kit(home, "user", "add", "maria", "--password-stdin", stdin=PASSWORD + "\n")
     assert added.code == 0, added.err
-    running = start_kit(home, "--host", "0.0.0.0")
+    running = start_kit(home, "--no-samples", "--host", "0.0.0.0")
     yield running
     if running.process.poll() is None:
         running.stop()
@@ -112,7 +112,7 @@ def test_the_whole_story(office: RunningKit, browser: Browser, tmp_path: Path) -
 
     home, port = office.home, office.url.rsplit(":", 1)[1]
     assert office.stop() == 0
-    again = start_kit(home, "--host", "0.0.0.0", "--port", port)
+    again = start_kit(home, "--no-samples", "--host", "0.0.0.0", "--port", port)
     try:
         page.goto(f"http://127.0.0.1:{port}/")
         page.wait_for_selector("#question", timeout=60_000)  # the session survived
@@ -157,13 +157,14 @@ def test_every_process_comes_back(kit: RunningKit, word: str) -> None:
 
 
 def test_worker_killed_while_reading(ready_models: Path, tmp_path: Path) -> None:
-    """Killed again and again while documents are read: each is indexed in the end, once."""
+    """Killed again and again while documents are read, and while it starts: each is indexed in the
+    end, once."""
     home = tmp_path / "home"
     link_models(ready_models, home)
     folder = tmp_path / "papers"
     folder.mkdir()
-    for number in range(12):
-        text = f"# Paper {number}\n\n" + f"Finding {number} is about plot {number}. " * 400
+    for number in range(24):
+        text = f"# Paper {number}\n\n" + f"Finding {number} is about plot {number}. " * 200
         (folder / f"paper-{number}.md").write_text(text)
     kit = start_kit(home, "--no-samples")
     try:
@@ -171,10 +172,12 @@ def test_worker_killed_while_reading(ready_models: Path, tmp_path: Path) -> None
             target=run_kit, args=(home, "docs", "add", str(folder)), daemon=True
         )
         adding.start()
-        for pause_s in (9, 2, 4, 7):
-            time.sleep(pause_s)
-            os.kill(kit.child_pid("kit.library.worker"), signal.SIGKILL)
-            wait_until(lambda: _is_running(kit, "kit.library.worker"), 60)
+        num_indexed = 0
+        for num_kills in (2, 1, 1):  # the second one hits the next worker while it starts
+            num_indexed = _more_indexed(kit, num_indexed)
+            assert num_indexed < 24, "nothing was left to be read when it was killed"
+            for _ in range(num_kills):
+                _kill(kit, "kit.library.worker")
         adding.join(timeout=240)
         wait_until_warm(kit, 240)
         listed = run_kit(home, "docs", "list", "--json").json()["documents"]
@@ -187,8 +190,26 @@ def test_worker_killed_while_reading(ready_models: Path, tmp_path: Path) -> None
         kit.stop()
 
 
-def _is_running(kit: RunningKit, word: str) -> bool:
-    try:
-        return kit.child_pid(word) > 0
-    except LookupError:
-        return False
+def _more_indexed(kit: RunningKit, num_before: int) -> int:
+    """How many documents are read, once these are more than before."""
+
+    def num_indexed() -> int:
+        documents = json.loads(kit.get("/api/v1/documents")[1])["documents"]
+        return sum(document["state"] == "indexed" for document in documents)
+
+    wait_until(lambda: num_indexed() > num_before, 240, "the next document")
+    return num_indexed()
+
+
+def _kill(kit: RunningKit, word: str) -> None:
+    """That process is gone, and another one has taken its place."""
+    killed = kit.child_pid(word)
+    os.kill(killed, signal.SIGKILL)
+
+    def is_back() -> bool:
+        try:
+            return kit.child_pid(word) != killed
+        except LookupError:
+            return False
+
+    wait_until(is_back, 60, word)

@@ -75,6 +75,28 @@ def write_decoder(architecture: str, folder: Path, vocab_size: int) -> None:
     model.to(torch.float16).save_pretrained(folder, safe_serialization=True)
 
 
+def write_reranker(embedding_model: Path, folder: Path) -> None:
+    """A tiny cross-encoder of random weights; the tokenizer is the starter embedding model's."""
+    import torch
+    import transformers
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
+        shutil.copy(embedding_model / name, folder)
+    config = transformers.BertConfig(
+        vocab_size=len((folder / "vocab.txt").read_text(encoding="utf-8").splitlines()),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=512,
+        num_labels=1,
+    )
+    torch.manual_seed(7)
+    model = transformers.BertForSequenceClassification(config)
+    model.save_pretrained(folder, safe_serialization=True)
+
+
 def write_encoder(embedding_model: Path, folder: Path) -> None:
     """A tiny BERT of random weights; tokenizer and pooling are the starter embedding model's."""
     import torch

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.engine import native
+from kit.engine import native, server
 from kit.engine.gpu import (
     RESERVED_BYTES,
     RESERVED_SHARE,
@@ -91,3 +91,40 @@ def test_code_for_gpus_is_found_beside_that_for_cpus(tmp_path: Path) -> None:
     for name in names:
         (tmp_path / f"libggml-{name}.so").touch()
     assert [path.stem for path in gpu_backends(tmp_path)] == ["libggml-cuda", "libggml-vulkan"]
+
+
+def test_only_gpus_count_and_have_their_makers_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a CPU, a card, the CPU's own graphics and an accelerator, the card is a device."""
+    planted = [(0, b"Some CPU", 64), (1, b"Card", 24), (2, b"Graphics", 64), (3, b"AMX", 0)]
+
+    class Function:
+        def __init__(self, value: Any) -> None:
+            self.value = value
+
+        def __call__(self, *given: Any) -> Any:
+            return self.value(*given)
+
+    def memory(handle: Any, free: Any, _total: Any) -> None:
+        free._obj.value = planted[handle.value - 1][2] * GB
+
+    class Ggml:
+        ggml_backend_dev_count = Function(lambda: len(planted))
+        ggml_backend_dev_get = Function(lambda index: index.value + 1)
+        ggml_backend_dev_type = Function(lambda handle: planted[handle.value - 1][0])
+        ggml_backend_dev_description = Function(lambda handle: planted[handle.value - 1][1])
+        ggml_backend_dev_memory = Function(memory)
+
+    class Library:
+        __file__ = "/opt/llama_cpp/llama_cpp.py"
+        llama_supports_gpu_offload = staticmethod(lambda: True)
+
+    monkeypatch.setattr(native.ctypes, "CDLL", lambda _path: Ggml)
+    assert native.gpu_devices(Library) == [Device("Card", 24 * GB)]
+
+
+def test_the_log_says_what_is_where() -> None:
+    """The line of a started engine names layers and cards, and is silent where there are none."""
+    facts = {"layers": 31, "gpu_layers": 20, "gpus": ["Card A", "Card B"]}
+    assert server.gpu_share(facts) == ", 20 of 31 layers on Card A and Card B"
+    assert server.gpu_share({**facts, "gpus": []}) == ""
+    assert server.gpu_share({}) == ""

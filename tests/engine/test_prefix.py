@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -184,3 +186,13 @@ def test_a_state_that_cannot_be_loaded_costs_only_time() -> None:
     again = rig.submit([*DOCUMENT, 1, 2], 3, "a")
     rig.run()
     assert (again.num_cached, again.tokens) == (0, alone([*DOCUMENT, 1, 2], 3))
+
+
+def test_what_was_reused_is_a_number() -> None:
+    """Nothing reused is 0 in the answer's usage, not false, also where no place had a prefix."""
+    rig = Rig(num_slots=1)
+    first = rig.submit([*DOCUMENT, 1], 2, "a")
+    rig.run()
+    second = rig.submit([7] * 100, 2, "b")
+    rig.run()
+    assert [json.dumps(one.num_cached) for one in (first, second)] == ["0", "0"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from typing import Any
 
@@ -41,7 +42,12 @@ def test_tokens_and_times_of_an_answer() -> None:
     )
     assert (reply.prompt_tokens, reply.completion_tokens, len(reply.chunk_s)) == (50, 4, 4)
     assert reply.ttft_s == reply.chunk_s[0] >= 0.2
-    assert all(gap >= 0.04 for gap in reply.gaps_s)
+    assert all(
+        at >= 0.2 + 0.05 * n for n, at in enumerate(reply.chunk_s)
+    )  # none before it was sent
+    assert list(reply.gaps_s) == pytest.approx(
+        [after - at for at, after in itertools.pairwise(reply.chunk_s)]
+    )
     assert reply.total_s >= reply.chunk_s[-1]
     seconds = reply.chunk_s[-1] - reply.chunk_s[0]
     assert reply.decode_tok_per_s == pytest.approx(3 / seconds)

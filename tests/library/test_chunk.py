@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from kit.library.chunk import TAIL_FRACTION, chunk_document, with_context
 from kit.library.documents import Chunk, ParsedDocument, Section
+from kit.library.parsers.build import table_lines
 
 
 def count_words(text: str) -> int:
@@ -129,3 +130,13 @@ def test_context_names_title_and_heading_once() -> None:
     paged = Chunk(0, 0, 4, "R585", "page 2", 2, 1)
     assert with_context(paged, "Travel") == "Travel\nR585"
     assert with_context(paged, "") == "R585"
+
+
+def test_a_long_table_is_cut_between_its_rows() -> None:
+    """No passage begins or ends inside a row."""
+    rows = [["Item", "Limit"], *([f"Item {n}. Of kind {n}", f"R{n},000"] for n in range(60))]
+    text = "\n".join(table_lines(rows)) + "\n\n"
+    parsed = ParsedDocument(text, (Section("page", "page 1", 0, len(text), 1),))
+    chunks = chunk_document(parsed, count_tokens=lambda t: len(t.split()), target_tokens=50)
+    assert len(chunks) > 5
+    assert [line for chunk in chunks for line in chunk.text.split("\n")] == table_lines(rows)

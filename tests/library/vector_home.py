@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from kit.database import Database
-from kit.library.vectors import VectorIndex
+from kit.library.index.vectors import VectorIndex
 
 MODEL, DIM = "words-8", 8
 
@@ -101,7 +101,7 @@ FOLLOWER = """
 import os, signal, sys
 from pathlib import Path
 from kit.database import Database
-from kit.library import vectors
+from kit.library.index import chroma_store, vectors
 home, model, dim, kill_at_step, idle = Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:])
 num_steps = 0
 def kill():
@@ -119,8 +119,8 @@ def in_steps(owner, name):
         step()
         return result
     setattr(owner, name, run)
-in_steps(vectors._Store, "upsert")
-in_steps(vectors._Store, "delete")
+in_steps(chroma_store.Store, "upsert")
+in_steps(chroma_store.Store, "delete")
 in_steps(vectors, "write_state")
 in_steps(vectors, "sync_files")
 vectors.BATCH_ROWS = 50

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import io
 import json
+import os
 import random
 import shutil
 import sqlite3
@@ -68,6 +69,35 @@ def test_a_backup_comes_back_in_another_home(full: Path, tmp_path: Path) -> None
     assert back.row("SELECT count(*) FROM sessions") == (0,)
     assert back.row("SELECT name FROM users WHERE name = 'thandi'") == ("thandi",)
     back.close()
+
+
+def test_originals_as_links_are_a_backup_as_well(full: Path, tmp_path: Path) -> None:
+    """No second copy on the disk; removing the documents at home takes nothing from it."""
+    made = back_up(full, tmp_path / "stick", link=True)
+    originals = [made.folder / file.path for file in made.files if "originals" in file.path]
+    assert len(originals) == 2
+    assert all(path.stat().st_nlink == 2 for path in originals)
+    shutil.rmtree(full / "originals")
+    check_backup(made)
+    restore(tmp_path / "new", made.folder)
+    assert names(tmp_path / "new") == {"rates.txt", "leave.txt"}
+
+
+def test_where_links_cannot_be_the_originals_are_copied(
+    full: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another disk, or one that knows no links: a backup like any other."""
+    real = os.link
+
+    def link(source: Path, target: Path) -> None:
+        if tmp_path / "stick" in target.parents:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        real(source, target)
+
+    monkeypatch.setattr(os, "link", link)
+    made = back_up(full, tmp_path / "stick", link=True)
+    check_backup(made)
+    assert {path.stat().st_nlink for path in made.folder.rglob("*") if path.is_file()} == {1}
 
 
 def test_a_backup_while_others_write_is_of_one_moment(full: Path, tmp_path: Path) -> None:

@@ -10,12 +10,17 @@ import pytest
 from kit.config import load_config
 from kit.database import Database
 from kit.engine.cpu.tiny_model import write_tiny_model
+from kit.engine.cpu.variants import Choice, Variant
+from kit.engine.devices import Seen
+from kit.engine.gpu import Device
 from kit.errors import MachineError
 from kit.ops import doctor, recommend
 from kit.ops.doctor import Finding, examine
 from kit.ops.recommend import typical_answer_s
 from kit.supply.catalog import find_card
 from kit.supply.store import TypeSpeed, import_gguf
+from tests.bundle.conftest import Box, box, stood_in  # noqa: F401 - the fixtures
+from tests.bundle.made import KEY
 from tests.cli.conftest import RunKit, run_kit  # noqa: F401 - the fixture
 
 
@@ -50,6 +55,30 @@ def test_it_says_which_variant_runs_and_what_the_others_did(home: Path) -> None:
     found = rows(home)
     assert found["cpu"].found.startswith("Some CPU")
     assert found["engine"].found == "llama.cpp runs as icelake (sapphirerapids killed by SIGSEGV)"
+
+
+def test_gpus_are_named_where_the_build_is_for_them(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No row for a CPU build; a card with what is free; none with what is wrong; or not used."""
+    variant = Variant("icelake", tmp_path / "libggml-cpu-icelake.so")
+    monkeypatch.setattr("kit.engine.cpu.variants.choose_variant", lambda _: Choice(variant, ()))
+    assert "gpu" not in rows(home)
+    (tmp_path / "libggml-cuda.so").touch()
+    seen = Seen((Device("Card", 3 << 30),))
+    monkeypatch.setattr("kit.engine.devices.find_devices", lambda _: seen)
+    assert rows(home)["gpu"].found == "Card, 3.0 GiB free"
+    assert rows(home, engine_gpu_layers=0)["gpu"].found == "not used (engine.gpu_layers is 0)"
+    seen = Seen((), "libcudart.so.13: cannot open shared object file")
+    found = rows(home)["gpu"]
+    assert (found.state, found.found) == ("warn", f"built for cuda, no device: {seen.said}")
+    assert "driver and run-time libraries" in found.next_step
+
+    def fails(_: object) -> None:
+        raise MachineError("no build of llama.cpp runs on this CPU")
+
+    monkeypatch.setattr("kit.engine.cpu.variants.choose_variant", fails)
+    assert "gpu" not in rows(home)  # it is the CPU's row that says so, once
 
 
 def test_one_failure_hides_no_other(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,6 +153,26 @@ def test_a_small_machine_is_told_so(home: Path, monkeypatch: pytest.MonkeyPatch)
     slow = TypeSpeed("Q4_0", 1.0, 1.0)
     monkeypatch.setattr(recommend, "starter_speed", lambda _: slow)
     assert "lacks the speed" in doctor._better_model(load_config(home=home))
+
+
+def test_a_release_is_said_to_be_changed_only_if_it_was(
+    box: Box,  # noqa: F811
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A key that is trusted no more leaves the files as they were signed."""
+    box.install(box.bundle(), fingerprint=KEY.public.fingerprint)
+    monkeypatch.setattr(doctor, "installation_root", lambda: box.root.folder)
+    assert rows(home)["release"].state == "ok"
+    current = box.root.current
+    assert current is not None
+    (current.files / "docs" / "index.html").write_text("mine")
+    assert "was changed: docs/index.html" in rows(home)["release"].found
+    (current.files / "docs" / "index.html").write_bytes(b"<p>Hello</p>\n")
+    box.root.distrust(KEY.public)
+    found = rows(home)["release"]
+    assert (found.state, "was changed" in found.found) == ("fail", False)
+    assert "no key that is trusted here" in found.found
 
 
 def test_the_command_fails_if_a_check_does(run_kit: RunKit) -> None:  # noqa: F811

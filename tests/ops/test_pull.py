@@ -21,7 +21,7 @@ from kit.supply.catalog import ModelCard
 from kit.supply.converter import Converter
 from kit.supply.passport import Loss
 from kit.supply.store import list_installed, model_folder
-from tests.supply.conftest import make_safetensors
+from tests.supply.conftest import make_card, make_safetensors
 from tests.supply.hub_server import HubServer
 from tests.supply.templated_gguf import HOSTILE, write_model
 
@@ -77,15 +77,7 @@ def line(monkeypatch: pytest.MonkeyPatch) -> Line:
 
 @pytest.fixture
 def card() -> ModelCard:
-    return ModelCard(
-        name="office",
-        kind="chat",
-        title="Office",
-        source="hf://office/model",
-        licence="MIT",
-        languages=("en",),
-        facts_from="this test",
-    )
+    return make_card()
 
 
 def run(home: Path, card: ModelCard, hub: HubServer, **given: Any) -> Pulled:

@@ -196,7 +196,7 @@ def test_account_with_private_documents_stays(
     """Removing a person keeps what they shared, and is refused while they own private documents."""
     _plant_document(database, "shared", owner_id=None, added_by=ana.id)
     _plant_document(database, "private", owner_id=ana.id, added_by=ana.id)
-    with pytest.raises(UsageError, match="1 private"):
+    with pytest.raises(UsageError, match="hold documents: 1"):
         accounts.remove(ana.id)
     database_rows = database.rows("SELECT id FROM documents ORDER BY id")
     assert database_rows == [("private",), ("shared",)]

@@ -36,8 +36,8 @@ def make_safetensors(num_bytes: int, seed: int = 1) -> bytes:
     return struct.pack("<Q", len(header)) + header + random.Random(seed).randbytes(num_bytes)
 
 
-@pytest.fixture
-def hub_card() -> ModelCard:
+def make_card() -> ModelCard:
+    """A chat model of a hub, with nothing unusual about it."""
     return ModelCard(
         name="office",
         kind="chat",
@@ -47,3 +47,8 @@ def hub_card() -> ModelCard:
         languages=("en",),
         facts_from="this test",
     )
+
+
+@pytest.fixture
+def hub_card() -> ModelCard:
+    return make_card()

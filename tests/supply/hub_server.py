@@ -240,8 +240,8 @@ class _Handler(BaseHTTPRequestHandler):
         step = 4096 if hub.pause_s else 1 << 16
         for at in range(0, stop, step):
             block = body[at : min(at + step, stop)]
+            hub.count(len(block))  # first, so that who has the last byte finds it counted
             self.wfile.write(block)
-            hub.count(len(block))
             time.sleep(hub.pause_s)
         if fault == "stall":
             time.sleep(hub.stall_s)

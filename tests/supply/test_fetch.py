@@ -182,6 +182,25 @@ def test_remove_leaves_nothing(home: Path, card: ModelCard, environ: dict[str, s
     assert not model_folder(home, "held").exists()
 
 
+def test_progress_bears_folders_that_vanish(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pip removes folders of its own while the bytes that it fetched are counted."""
+    vanishing = tmp_path / "pip-unpack-1"
+    vanishing.mkdir()
+    (tmp_path / "held.whl").write_bytes(b"12345")
+    true = os.scandir
+
+    def scandir(path: str | os.PathLike[str]) -> object:
+        if Path(path) == vanishing:
+            vanishing.rmdir()
+        return true(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert pypi._folder_bytes(tmp_path) == 5
+    assert not vanishing.exists()
+
+
 @pytest.mark.parametrize("source", ["pypi://x", "pypi://x==1", "https://x", "pypi://x>=1#y"])
 def test_only_exact_versions_are_sources(source: str) -> None:
     """A source without an exact version and a path is refused."""

@@ -69,7 +69,7 @@ def test_of_two_fetches_of_one_file_the_second_says_so(tmp_path: Path, hub_card:
             fetch(tmp_path, hub_card, environ=hub.environ, patience=QUICK)
         assert refused.value.hint == "wait until it is done"
         first.join()
-        assert hub.sent_bytes == len(data)  # nobody sent a byte of it twice
+    assert hub.sent_bytes == len(data)  # nobody sent a byte of it twice
     assert (tmp_path / NAME).read_bytes() == data
 
 

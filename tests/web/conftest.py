@@ -14,7 +14,8 @@ import pytest
 from argon2 import PasswordHasher
 
 from kit.answer.chat import Chat
-from kit.answer.conversations import Conversations
+from kit.answer.conversations.conversations import Conversations
+from kit.answer.modes.modes import Modes
 from kit.answer.retrieve import DocumentSearch, SearchResult
 from kit.config import Config, WebSettings
 from kit.database import Database
@@ -26,6 +27,8 @@ from kit.library.documents import (
     Section,
     WholeDocument,
 )
+from kit.library.gate import own_to_write, shared_to_write
+from kit.library.word_boxes import Word
 from kit.people import passwords
 from kit.people.sign_in import SignIn
 from kit.people.throttle import Throttle
@@ -43,9 +46,11 @@ PAGES = ("Travel begins with a form.", "Per diem is 80 euro <b>a day</b> & no mo
 class FakeLibrary:
     """Documents in memory: text 'PAGES' for every one, private to `owner_id` if set."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database: Database) -> None:
         self.folder = folder
+        self.database = database
         self.documents: dict[str, DocumentRecord] = {}
+        self.placed: dict[tuple[str, int], tuple[Word, ...]] = {}
 
     def add(
         self,
@@ -54,7 +59,8 @@ class FakeLibrary:
         *,
         added_by: str,
         collection: str = "library",
-        is_private: bool = False,
+        is_private: bool | None = None,
+        collection_id: int | None = None,
         max_bytes: int | None = None,
     ) -> DocumentRecord:
         data = stream.read()
@@ -64,13 +70,27 @@ class FakeLibrary:
             owner_id=added_by if is_private else None, sha256=sha256, size_bytes=len(data),
             state="indexed", error=None, hint=None, notes=(), num_pages=len(PAGES), num_chunks=3,
             title=None, created_at="2026-11-21T10:00:00Z",
+            audience="owner" if is_private else "everyone", may_change=True,
         )  # fmt: skip
         for there in self.documents.values():
             if (there.sha256, there.name, there.collection) == (sha256, name, collection):
                 return replace(there, is_duplicate=True)
+        self._plant(made, added_by)
         self.documents[made.id] = made
         (self.folder / made.id).write_bytes(data)
         return made
+
+    def _plant(self, made: DocumentRecord, added_by: str) -> None:
+        """A row that the gate knows: conversations tell of no document that is not there."""
+        with self.database.write() as connection:
+            to_write = own_to_write if made.owner_id else shared_to_write
+            owner = made.owner_id or "local"
+            connection.execute(
+                "INSERT INTO documents (id, name, collection_id, added_by, sha256, size_bytes,"
+                " state, created_at, updated_at) VALUES (?, ?, ?, ?, ?, 1, 'indexed', '', '')",
+                (made.id, made.name, to_write(connection, owner, made.collection), added_by,
+                 made.sha256),
+            )  # fmt: skip
 
     def get(self, document_id: str, reader: str) -> DocumentRecord:
         found = self.documents.get(document_id)
@@ -90,12 +110,26 @@ class FakeLibrary:
             raise NotFound("there is no such collection")
         return [1]
 
-    def remove(self, document_id: str, reader: str, *, is_admin: bool = False) -> None:
+    def whole(self, document_id: str, reader: str) -> WholeDocument:
+        record, parsed = self.get(document_id, reader), self.text(document_id, reader)
+        hits = tuple(
+            Hit(
+                n, 0.0, n, record.id, record.name, section.page, section.label,
+                section.start, section.end, parsed.text[section.start : section.end], 9,
+            )
+            for n, section in enumerate(parsed.sections, start=1)
+        )  # fmt: skip
+        return WholeDocument(record, hits, f"document {document_id}")
+
+    def remove(self, document_id: str, reader: str) -> None:
         self.get(document_id, reader)
         del self.documents[document_id]
 
     def retry(self, document_id: str, reader: str) -> None:
         self.get(document_id, reader)
+
+    def may_change(self, record: DocumentRecord, reader: str, *, is_admin: bool) -> bool:
+        return is_admin or record.owner_id == reader
 
     def original(self, document_id: str, reader: str) -> Path:
         self.get(document_id, reader)
@@ -109,6 +143,10 @@ class FakeLibrary:
             start += len(text) + 1
         return ParsedDocument("\n".join(PAGES), tuple(sections), num_pages=len(PAGES))
 
+    def words(self, document_id: str, reader: str, page: int) -> tuple[Word, ...]:
+        self.get(document_id, reader)
+        return self.placed.get((document_id, page), ())
+
     def counts(self, reader: str) -> dict[str, int]:
         return {"indexed": len(self.list(reader))}
 
@@ -120,6 +158,9 @@ class FakeSearcher:
 
     def __init__(self, library: FakeLibrary) -> None:
         self._library = library
+
+    async def beside(self, *_: Any, **__: Any) -> tuple[Hit, ...]:
+        return ()
 
     async def search(
         self, query: str, *, reader: str, top_k: int, collection: str | None = None, **_: Any
@@ -159,11 +200,12 @@ def make_services(home: Path, database: Database, host: str = "127.0.0.1") -> Se
     config = Config(home=home, web=WebSettings(host=host, max_upload_mb=1))
     (home / "tmp").mkdir(exist_ok=True)
     (home / "originals").mkdir(exist_ok=True)
-    library: Any = FakeLibrary(home / "originals")
+    library: Any = FakeLibrary(home / "originals", database)
     searcher: Any = FakeSearcher(library)
     engine = FakeEngine("Per diem is 80 euro a day.")
     conversations = Conversations(database)
     accounts, sessions = open_people(config, database)
+    modes = Modes(library, searcher, engine, config.answer)
     return Services(
         config=config,
         database=database,
@@ -172,7 +214,7 @@ def make_services(home: Path, database: Database, host: str = "127.0.0.1") -> Se
         searcher=searcher,
         engine=engine,
         conversations=conversations,
-        chat=Chat(conversations, searcher, engine, config.answer),
+        chat=Chat(conversations, searcher, engine, config.answer, modes=modes),
         accounts=accounts,
         sessions=sessions,
         sign_in=SignIn(database, accounts, sessions, Throttle(database)),

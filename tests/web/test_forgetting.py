@@ -11,11 +11,12 @@ import pytest
 from kit.config import LibrarySettings
 from kit.database import Database
 from kit.errors import EngineUnavailable
-from kit.library.ingest import Ingestor
+from kit.library.reading.ingest import Ingestor
 from kit.library.store import Library
 from kit.testing import FakeEmbedder
 from kit.web import forgetting
 from kit.web.forgetting import keep_forgetting
+from tests.web.waiting import until
 
 
 class Engine:
@@ -42,17 +43,10 @@ def library(home: Path, database: Database) -> Library:
 def add(library: Library, name: str) -> tuple[str, str]:
     """(id, prefix) of a new document that was read."""
     record = library.add(io.BytesIO(name.encode()), name, added_by="local")
-    while Ingestor(library, FakeEmbedder(), LibrarySettings()).run_next():
+    ingestor = Ingestor(library, FakeEmbedder(), LibrarySettings())
+    while ingestor.run_next():
         pass
     return record.id, library.whole(record.id, "local").prefix
-
-
-async def until(is_true) -> None:
-    for _ in range(500):
-        if is_true():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it did not come true")
 
 
 def test_what_is_removed_is_forgotten(

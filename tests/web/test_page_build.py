@@ -11,8 +11,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("gradio")
-
 from kit.web.page import build as page_build
 from kit.web.page.build import EVENTS, PageParts, build_page
 from kit.web.page.theme import ASSETS

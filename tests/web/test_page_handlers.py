@@ -13,9 +13,7 @@ from typing import Any
 
 import pytest
 
-gr = pytest.importorskip("gradio")
-
-from kit.answer.events import (  # noqa: E402
+from kit.answer.events import (
     Answer,
     Citation,
     Draft,
@@ -24,12 +22,16 @@ from kit.answer.events import (  # noqa: E402
     Retrieved,
     Timings,
 )
-from kit.errors import EngineUnavailable, UsageError  # noqa: E402
-from kit.web.page import asked  # noqa: E402
-from kit.web.page.chat_tab import ChatTab  # noqa: E402
-from kit.web.page.documents_tab import PRIVATE, SHARED, DocumentsTab  # noqa: E402
-from kit.web.page.search_tab import SearchTab  # noqa: E402
-from kit.web.services import Services  # noqa: E402
+from kit.errors import EngineUnavailable, UsageError
+from kit.library.collections import find_collection
+from kit.library.store import Library
+from kit.web.page import asked
+from kit.web.page.chat_tab import ChatTab
+from kit.web.page.documents_tab import DocumentsTab
+from kit.web.page.places import PRIVATE, SHARED, places_of
+from kit.web.page.search_tab import SearchTab
+from kit.web.page.widgets import gr
+from kit.web.services import Services
 
 PASSAGE = Citation(1, "policy.pdf", "d1", 2, "page 2", 26, 60, "Per diem is 80 euro")
 ANSWER = Answer(
@@ -151,6 +153,7 @@ async def test_a_question_is_answered_and_stored(
     chat: ChatTab, script: Script, shared: Services, ids: dict[str, str]
 ) -> None:
     """The turn is drawn at once, then as it grows, then as it is stored; the list has it."""
+    shared.library.add(io.BytesIO(b"policy"), "policy.pdf", added_by="local")  # is d1
     drawings = await ask(chat, ids["ana"], "What is the per diem?")
     first, last = drawings[0], drawings[-1]
     assert "What is the per diem?" in first[1]
@@ -457,8 +460,10 @@ def test_the_choice_to_share_is_offered_to_administrators(
 ) -> None:
     """Staff add for themselves and see no choice."""
     tab = DocumentsTab(shared)
-    assert tab.open(of(ids["ana"]))[2].visible is False
-    assert tab.open(of(ids["boss"]))[2].visible is True
+    staff, admin = (tab.open(of(ids[name]))[3] for name in ("ana", "boss"))
+    assert staff.choices == [("My documents (only you)", PRIVATE)]
+    assert [value for _, value in admin.choices] == [SHARED, PRIVATE]
+    assert (staff.value, admin.value) == (PRIVATE, SHARED)
 
 
 def test_removing_another_persons_document_is_not_possible(
@@ -472,6 +477,56 @@ def test_removing_another_persons_document_is_not_possible(
     assert shared.library.list(ids["ana"]) == [mine]
     tab.remove(event(document=mine.id), of(ids["ana"]))
     assert shared.library.list(ids["ana"]) == []
+
+
+def test_a_document_is_moved_between_places(
+    shared: Services, ids: dict[str, str], home: Path
+) -> None:
+    """To a collection, and to one's own place, made for it; what is said names who reads it there;
+    another's document and another's collection do not exist."""
+    shared.library = library = Library(home, shared.database)
+    tab, ana, ben = DocumentsTab(shared), of(ids["ana"]), of(ids["ben"])
+    for name in ("plans", "notes"):
+        tab.sharing.create(event(name=name), ana)
+    plans, notes = (
+        find_collection(shared.database, ids["ana"], name) for name in ("plans", "notes")
+    )
+    tab.sharing.share(event(collection=plans.id, to="person:ben", right="read"), ana)
+    mine = library.add(io.BytesIO(b"x"), "a.md", added_by=ids["ana"], collection_id=notes.id)
+    drawn = tab.move(event(document=mine.id, place=str(plans.id)), ana)
+    assert "was moved to plans, which is read by: you, ben" in drawn[3]
+    assert "plans" in drawn[1]
+    assert library.get(mine.id, ids["ben"]).collection == "plans"
+    assert "is changed by who added it" in str(
+        tab.move(event(document=mine.id, place=PRIVATE), ben)
+    )
+    assert "is read by: only you" in tab.move(event(document=mine.id, place=PRIVATE), ana)[3]
+    for wanted in ({"document": mine.id, "place": PRIVATE}, {"document": "x", "place": PRIVATE}):
+        assert "no document" in str(tab.move(event(**wanted), ben)[-1])
+    assert "no collection" in str(tab.move(event(document=mine.id, place="999"), ana)[-1])
+    assert "choose where" in str(tab.move(event(document=mine.id), ana)[-1]).lower()
+    assert library.get(mine.id, ids["ana"]).collection == "My documents"
+
+
+def test_reading_is_paused_stopped_and_tried_again(
+    shared: Services, ids: dict[str, str], home: Path
+) -> None:
+    """The administrator pauses; a person stops what is theirs and tries it again; others cannot."""
+    shared.library = library = Library(home, shared.database)
+    tab, ana, boss = DocumentsTab(shared), of(ids["ana"]), of(ids["boss"])
+    mine = library.add(
+        io.BytesIO(b"x"), "a.md", added_by=ids["ana"], collection="Mine", is_private=True
+    )
+    assert "Only an administrator" in str(tab.pause(ana)[-1])
+    assert shared.ledger.is_paused is False
+    assert "resume-reading" in tab.pause(boss)[0] or shared.ledger.is_paused
+    tab.resume(boss)
+    assert shared.ledger.is_paused is False
+    assert "no document" in str(tab.stop(event(document=mine.id), boss)[-1])
+    assert "Stopped" in tab.stop(event(document=mine.id), ana)[1]
+    assert "Waiting" in tab.retry_failed(ana)[1]
+    assert "not known until it is read" in tab.pages(event(document=mine.id), ana)[0]
+    assert "Only an administrator" in str(tab.sync(event(folder="1"), ana)[-1])
 
 
 # Search ----------------------------------------------------------------------------------------
@@ -488,3 +543,73 @@ async def test_search_shows_what_this_person_may_read(
     assert "<mark>diem</mark>" in found
     assert "Nothing found" in (await search.find(event(words="per diem"), of(ids["ben"])))[0]
     assert (await search.find(event(words="  "), of(ids["ana"])))[0] == ""
+
+
+# Modes beside asking ---------------------------------------------------------------------------
+
+
+@pytest.mark.anyio
+async def test_a_task_is_done_and_kept(shared: Services, ids: dict[str, str]) -> None:
+    """The form names its documents; what comes of it is drawn with its table and a way to save it,
+    and stored as a question that cannot be edited but done again."""
+    chat, owner = ChatTab(shared, ""), ids["ana"]
+    for name in ("old & <b>.txt", "new.txt"):
+        shared.library.add(io.BytesIO(name.encode()), name, added_by=owner, is_private=True)
+    (form, toast) = chat.open_task(event(mode="compare", document=""), of(owner))
+    assert is_skipped(toast)
+    assert "old &amp; &lt;b&gt;.txt" in form
+    chosen = re.findall(r'<option value="(\w+)" selected', form)
+    assert len(set(chosen)) == 2
+    asked_for = event(mode="compare", documents=chosen, conversation="", query="")
+    drawings = [drawing async for drawing in chat.do_task(asked_for, of(owner))]
+    thread = drawings[-1][0]
+    assert '<details class="made"' in thread
+    assert "/export?format=xlsx&amp;message=" in thread
+    assert 'data-do="edit-question"' not in thread
+    assert 'data-do="regenerate"' in thread
+    [conversation] = shared.conversations.list(owner)
+    messages = shared.conversations.messages(conversation.id, owner)
+    assert messages[0].task is not None
+    assert messages[0].text.startswith("Compare ")
+    again = event(conversation=conversation.id, query="")
+    drawings = [drawing async for drawing in chat.regenerate(again, of(owner))]
+    assert '<details class="made"' in drawings[-1][0]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"mode": "translate"},
+        {"mode": "compare", "documents": "d1"},
+        {"mode": "compare", "documents": [7, 8]},
+        {"mode": "compare", "documents": ["d1"]},
+        {"mode": "summarise", "documents": ["nobody's"]},
+        {"mode": "extract", "fields": "\n"},
+        {"mode": "extract", "fields": "A\na"},
+    ],
+)
+@pytest.mark.anyio
+async def test_an_odd_task_is_told(
+    shared: Services, ids: dict[str, str], data: dict[str, Any]
+) -> None:
+    """In a message, and nothing is stored."""
+    chat = ChatTab(shared, "")
+    [drawing] = [d async for d in chat.do_task(event(**data), of(ids["ana"]))]
+    assert 'class="toast"' in drawing[-1]
+    assert shared.conversations.list(ids["ana"]) == []
+
+
+def test_an_administrators_files_go_to_the_library_unless_they_choose() -> None:
+    """'library' stands first among the collections of everyone, whether it is there yet or not."""
+    from kit.library.collections import Collection, Grant, Grantee
+    from kit.people.accounts import LOCAL_USER, User
+
+    def everyones(id: int, name: str) -> Collection:
+        to_all = (Grant(Grantee("everyone"), "read"),)
+        return Collection(id, name, None, "", True, True, True, 3, to_all)
+
+    samples, library = everyones(1, "samples"), everyones(2, "library")
+    for found in ([samples], [samples, library]):
+        assert places_of(found, LOCAL_USER)[0].value == SHARED
+    staff = User("u", "ana", "staff")
+    assert [place.value for place in places_of([], staff)] == [PRIVATE]

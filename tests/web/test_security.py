@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -157,16 +158,19 @@ OWN = "http://kit.example.org:7860"
     ],
 )
 async def test_forged_requests_are_refused(
-    ana: Browser, headers: dict[str, str], is_ours: bool
+    open_browser: Callable[[], Browser], headers: dict[str, str], is_ours: bool
 ) -> None:
     """A request that changes something counts only if it proves that it comes from our own page."""
+    boss = open_browser()
+    await boss.sign_in("boss")
     for route in (*OURS, *GRADIO):
         path = route.pattern.pattern.replace("[^/]{1,128}", "x").replace("\\", "")
+        path = re.sub(r"\((\w+)\|[^)]*\)", r"\1", path)  # the first of several names
         for method in route.methods - security.SAFE_METHODS:
-            response = await ana.request(method, path, headers={"origin": None} | headers)
+            response = await boss.request(method, path, headers={"origin": None} | headers)
             is_refused = response.status_code == 403 and "another site" in response.text
             assert is_refused is not is_ours, (method, path)
-            await ana.sign_in("ana")  # for /sign-out was among them
+            await boss.sign_in("boss")  # for /sign-out was among them
 
 
 async def test_sign_in_cannot_be_forged(open_browser: Callable[[], Browser]) -> None:

@@ -201,20 +201,31 @@ def test_index_follows_when_woken() -> None:
     index.close()
 
 
-def test_another_model_has_another_index() -> None:
-    """When the worker runs another model, the old index is closed and the new one is searched."""
-    model, opened = MODEL, {}
+def test_another_model_has_another_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When another model's vectors are to be searched, its index is built while the old one serves,
+    takes its place, and only then is that told."""
+    monkeypatch.setattr("kit.web.index.RETRY_AFTER_S", 0.01)
+    model, opened, told = MODEL, {}, []
+    seen = []
+
+    class Built(FakeIndex):
+        def follow(self) -> object:
+            seen.append((index.model, opened[MODEL].is_closed))
+            return super().follow()
 
     def open_index(wanted: EmbeddingModel) -> FakeIndex:
-        assert all(index.is_closed for index in opened.values())
-        return opened.setdefault(wanted, FakeIndex())
+        made = FakeIndex() if wanted == MODEL else Built(fails=1)
+        return opened.setdefault(wanted, made)
 
-    index = FollowedIndex(lambda: model, open_index, every_s=0.005)
+    index = FollowedIndex(lambda: model, open_index, told.append, every_s=0.005)
     index.start()
-    _wait_for(lambda: opened and opened[MODEL].num_followed > 0)
+    _wait_for(lambda: told == [MODEL])
     model = EmbeddingModel("bge-m3", 1024)
-    _wait_for(lambda: model in opened and opened[model].num_followed > 0)
+    index._wake.set()
+    _wait_for(lambda: told == [MODEL, model])
+    assert seen[0] == (MODEL.name, False)
     assert opened[MODEL].is_closed
+    assert index.model == "bge-m3"
     index.close()
     assert opened[model].is_closed
 

@@ -22,16 +22,12 @@ from tests.web.conftest import PASSWORD, Browser, make_services
 
 pytestmark = pytest.mark.anyio
 
-# Every address of the composed application that somebody may reach. What Gradio adds with another
-# version is not in it, and the test below fails until somebody has decided about it.
+# Every address of the composed application that somebody may reach, but our own API, whose table is
+# in test_routes.py. What Gradio adds with another version is not in it, and the test below fails
+# until somebody has decided about it.
 PUBLIC = {"/favicon.ico", "/health", "/robots.txt", "/shell/{}", "/sign-in"}
 PEOPLE = {
     "/", "/assets/{}", "/static/{}", "/theme.css", "/passage", "/sign-out",
-    "/api/v1/ask", "/api/v1/collections", "/api/v1/conversations", "/api/v1/conversations/{}",
-    "/api/v1/documents", "/api/v1/documents/{}", "/api/v1/documents/{}/original",
-    "/api/v1/documents/{}/pages/{}.png", "/api/v1/documents/{}/retry",
-    "/api/v1/documents/{}/text", "/api/v1/messages/{}/feedback", "/api/v1/search",
-    "/api/v1/status",
     "/gradio_api/cancel", "/gradio_api/queue/data", "/gradio_api/queue/join", "/gradio_api/reset",
     "/gradio_api/run/{}", "/gradio_api/upload", "/gradio_api/upload_progress",
 }  # fmt: skip
@@ -125,7 +121,7 @@ async def test_every_route_is_decided_about(
         is_known = "there is nothing here" not in got.text and got.status_code != 405
         if general in ADMINS:
             assert got.status_code == 403
-        elif is_known:
+        elif is_known and not general.startswith("/api/v1/"):
             reached.add(general)
         assert got.status_code < 500, (method, template, got.text)
     assert reached == PUBLIC | PEOPLE

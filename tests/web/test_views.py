@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.errors import NotFound, UsageError
-from kit.library.documents import ParsedDocument, Section
-from kit.web.files import span_on_page
+from kit.library.dates import Dated
+from kit.library.documents import ParsedDocument, Section, span_on_page
 from kit.web.services import Services
 from kit.web.views import MAX_SHOWN_CHARS, unwrapped, view_of
 from tests.web.conftest import PAGES, Browser
@@ -46,6 +46,15 @@ async def test_span_is_marked_exactly(shown: Browser) -> None:
     assert "page=3" in got.text
 
 
+async def test_the_viewer_says_of_when_the_document_is(shown: Browser, services: Services) -> None:
+    """And what says so; nothing where nothing does."""
+    assert "changed" not in (await shown.get("/passage?document=d1")).text
+    library: Any = services.library
+    dated = Dated("2025-03-04", "modified")
+    library.documents["d1"] = replace(library.documents["d1"], dated=dated)
+    assert "<li>changed 4 March 2025</li>" in (await shown.get("/passage?document=d1")).text
+
+
 async def test_documents_cannot_inject(shown: Browser) -> None:
     """Markup in a document's text or name is shown as letters."""
     got = await shown.get(f"/passage?document=d1&start={START}&end={START + len(PAGES[1])}")
@@ -61,6 +70,16 @@ async def test_passage_over_two_pages(shown: Browser) -> None:
     got = await shown.get(f"/passage?document=d1&start={START - 6}&end={START + 8}")
     assert _marked(got.text) == " ".join(PAGES)[START - 6 : START + 8]
     assert "/pages/1.png" in got.text
+
+
+async def test_a_picture_is_shown_beside_its_text(
+    local: Browser, file: Callable[..., dict[str, Any]]
+) -> None:
+    """As the page of a PDF, with the passage marked; the original is a download."""
+    await local.post("/api/v1/documents", **file("scan.jpeg"))
+    got = await local.get(f"/passage?document=d1&start={START}&end={START + 21}")
+    assert f"/api/v1/documents/d1/pages/2.png?start={START}&amp;end={START + 21}" in got.text
+    assert "Download the original" in got.text
 
 
 async def test_page_without_span(shown: Browser) -> None:
@@ -179,7 +198,10 @@ def test_empty_document_is_shown_empty() -> None:
 def test_span_on_a_page(page: int, start: int, end: int, span: tuple[int, int] | None) -> None:
     """The mark on a page's picture is the part of the span on that page, from the page's start."""
     sections = (Section("page", "page 1", 0, 10, 1), Section("page", "page 2", 11, 20, 2))
-    assert span_on_page(ParsedDocument("x" * 20, sections), page, start, end) == span
+    text = "abcdefghij\nklmnopqrs"
+    found, quoted = span_on_page(ParsedDocument(text, sections), page, start, end)
+    assert found == span
+    assert quoted == ("" if span is None else (text[:10], text[11:])[page - 1][slice(*span)])
 
 
 @given(st.text(alphabet="ab \n", max_size=400))
@@ -198,3 +220,6 @@ def test_paragraphs_are_joined_and_rows_are_not() -> None:
     assert unwrapped(page) == (
         "A heading\nThis line fills the width of the page and goes on here.\n\nA row 12\nB row 13"
     )
+    row = "Destination: the Cape | Allowance for a full day: R585 | Hotel: R1,900 a night"
+    table = f"{page}\n{row}\n{row}"
+    assert unwrapped(table) == f"{unwrapped(page)}\n{row}\n{row}"

@@ -7,7 +7,6 @@ Invariant: every part is named, of a kind, and has its licence where one is know
 from __future__ import annotations
 
 import calendar
-import hashlib
 import json
 import os
 import re
@@ -30,6 +29,7 @@ from kit.bundle.serving import Serving
 from kit.bundle.trust import SIGNER
 from kit.bundle.units import SERVICE, service_unit
 from kit.errors import BundleError, UsageError
+from kit.files import sha256_file
 
 # What a bare server needs to check and install: Python 3.9 and the standard library.
 PACKAGE = Path(__file__).resolve().parents[2]
@@ -180,7 +180,7 @@ def notice_parts(
         name,
         version,
         created,
-        [(wheel, _sha256(wheel.path)) for wheel in wheels],
+        [(wheel, sha256_file(wheel.path)) for wheel in wheels],
         native,
         [ModelComponent(m.name, "1", m.licence, m.source, m.files) for m in models],
     )
@@ -193,11 +193,6 @@ def notice_parts(
         Part("sbom.cdx.json", "sbom", document),
         Part("licences/NOTICES.txt", "licence", notices.encode()),
     ]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def build_app_wheel(checkout: Path, folder: Path, created: str) -> Wheel:
@@ -218,11 +213,3 @@ def build_app_wheel(checkout: Path, folder: Path, created: str) -> Wheel:
             last = (built.stderr.strip() or built.stdout.strip() or "no reason given")[-500:]
             raise BundleError(f"the kit's own wheel cannot be built: {last}")
         return read_wheel(found[0].replace(folder / found[0].name))
-
-
-def sizes_by_part(parts: Sequence[Part]) -> dict[str, int]:
-    """Bytes of each kind, the largest first."""
-    sizes: dict[str, int] = {}
-    for part in parts:
-        sizes[part.kind] = sizes.get(part.kind, 0) + part.size_bytes
-    return dict(sorted(sizes.items(), key=lambda pair: -pair[1]))

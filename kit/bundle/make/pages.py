@@ -9,14 +9,14 @@ from urllib.parse import urlsplit
 
 STYLE = """
 body { font: 16px/1.6 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem;
-  color: #1c1e21; background: #fff }
-@media (prefers-color-scheme: dark) { body { color: #e4e6eb; background: #18191a }
-  a { color: #8ab4f8 } pre, code { background: #242526 } td, th { border-color: #3a3b3c } }
+  overflow-wrap: anywhere; color: #1c1e21; background: #fff }
 pre { overflow-x: auto; padding: .8rem; border-radius: .4rem }
 pre, code { background: #f2f3f5; font-family: ui-monospace, monospace; font-size: .9em }
-table { border-collapse: collapse; display: block; overflow-x: auto }
+table { border-collapse: collapse; display: block; overflow-x: auto; overflow-wrap: normal }
 td, th { border: 1px solid #d0d2d6; padding: .3rem .6rem; text-align: left; vertical-align: top }
 img { max-width: 100% }
+@media (prefers-color-scheme: dark) { body { color: #e4e6eb; background: #18191a }
+  a { color: #8ab4f8 } pre, code { background: #242526 } td, th { border-color: #3a3b3c } }
 """
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">

@@ -15,6 +15,7 @@ from email.message import Message
 from pathlib import Path
 
 from kit.bundle.manifest import Target
+from kit.bundle.server import version_key
 from kit.errors import BundleError, Problem
 
 MAX_TEXT_BYTES = 1 << 20
@@ -155,7 +156,7 @@ def _misfit(wheel: Wheel, target: Target) -> str:
         return f"is for {', '.join(wheel.platform_tags)}; {wanted} expected"
     if any(tag.startswith("linux_") for tag in wheel.platform_tags) and target.glibc:
         needed = needed_glibc(wheel.path)
-        if needed and _key(needed) > _key(target.glibc):
+        if needed and version_key(needed) > version_key(target.glibc):
             return f"was built against glibc {needed}, {target.glibc} expected: build it there"
     return ""
 
@@ -167,7 +168,7 @@ def needed_glibc(path: Path) -> str:
         for info in archive.infolist():
             if ".so" in info.filename:
                 versions = re.findall(rb"GLIBC_(2\.\d+)", archive.read(info))
-                found |= {_key(version.decode()) for version in set(versions)}
+                found |= {version_key(version.decode()) for version in set(versions)}
     return ".".join(map(str, max(found))) if found else ""
 
 
@@ -189,8 +190,4 @@ def _fits_platform(tag: str, target: Target) -> bool:
         needed = _OLD_MANYLINUX.get(old, "")
     if machine != target.machine or not needed:
         return False
-    return not target.glibc or _key(needed) <= _key(target.glibc)
-
-
-def _key(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))
+    return not target.glibc or version_key(needed) <= version_key(target.glibc)

@@ -64,7 +64,8 @@ def _blocks(rng: random.Random, type_name: str) -> tuple[int, list[bytes]]:
     """(weights in a block, some blocks to choose from)."""
     half = struct.Struct("<e").pack
     if type_name == "F16":
-        return 1, [half(rng.uniform(-0.1, 0.1)) for _ in range(1024)]
+        values = [half(rng.uniform(-0.1, 0.1)) for _ in range(1024)]
+        return 32, [b"".join(rng.choices(values, k=32)) for _ in range(256)]
     if type_name == "Q4_0":
         return 32, [half(0.012) + rng.randbytes(16) for _ in range(1024)]
     if type_name == "Q8_0":

@@ -25,6 +25,14 @@ _MODULES: dict[Format, str] = {
     "markdown": "markdown",
     "text": "text",
     "eml": "eml",
+    "odt": "odt",
+    "ods": "ods",
+    "odp": "odp",
+    "xls": "xls",
+    "rtf": "rtf",
+    "epub": "epub",
+    "msg": "msg",
+    "image": "image",
 }
 
 

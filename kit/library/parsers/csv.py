@@ -27,6 +27,7 @@ def parse(path: Path) -> ParsedDocument:
     text, notes = decode_text(path.read_bytes())
     csv.field_size_limit(MAX_CELL_CHARS)
     builder = TextBuilder()
+    builder.note_unseen(text)
     builder.begin("sheet", "")
     writer = RowWriter(builder)
     try:

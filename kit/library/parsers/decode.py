@@ -1,4 +1,4 @@
-"""Bytes to text: byte-order marks, UTF-8, UTF-16, then Windows-1252.
+"""Bytes to text: byte-order marks, UTF-8, UTF-16, what the letters look like, then Windows-1252.
 
 Knows no format. Invariant: decoding never fails; what was guessed is said in a note.
 """
@@ -6,6 +6,8 @@ Knows no format. Invariant: decoding never fails; what was guessed is said in a 
 from __future__ import annotations
 
 import codecs
+
+from kit.library.parsers.encodings import guess_encoding
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -26,6 +28,12 @@ def decode_text(data: bytes, *, is_whole: bool = True) -> tuple[str, tuple[str, 
     try:
         return _lines(codecs.getincrementaldecoder("utf-8")().decode(data, final=is_whole)), ()
     except UnicodeDecodeError:
+        if guessed := guess_encoding(data):
+            text = data.decode(guessed.encoding, errors="replace")
+            return _lines(text), (
+                f"not UTF-8: read as {guessed.name}, which its letters look like; "
+                "if it reads wrongly, save it as UTF-8 and add that",
+            )
         text = data.decode("cp1252", errors="replace")
         return _lines(text), ("not UTF-8: read as Windows-1252; accents may be wrong",)
 

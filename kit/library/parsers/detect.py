@@ -6,8 +6,10 @@ that it unpacks to a sane size.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -16,7 +18,16 @@ from kit.errors import DocumentRefused
 from kit.files import format_bytes
 from kit.library.parsers.decode import decode_text, looks_binary
 
-Format = Literal["pdf", "docx", "pptx", "xlsx", "csv", "html", "markdown", "text", "eml"]
+Format = Literal[
+    "pdf", "docx", "pptx", "xlsx", "odt", "ods", "odp", "xls", "rtf", "epub", "csv", "html",
+    "markdown", "text", "eml", "msg", "image",
+]  # fmt: skip
+_IMAGE_MAGIC = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*")
+
+_ODF_PARTS = {"content.xml", "styles.xml", "meta.xml"}
+_ODF_KINDS: tuple[tuple[bytes, Format], ...] = (
+    (b"text", "odt"), (b"spreadsheet", "ods"), (b"presentation", "odp"),
+)  # fmt: skip
 
 HEAD_BYTES = 64 << 10
 MAX_ZIP_MEMBERS = 20_000
@@ -32,26 +43,24 @@ _BY_SUFFIX: dict[str, Format] = {
 }  # fmt: skip
 _EXPECTED: dict[str, Format] = {
     **_BY_SUFFIX, ".pdf": "pdf", ".docx": "docx", ".docm": "docx", ".dotx": "docx", ".pptx": "pptx",
-    ".pptm": "pptx", ".ppsx": "pptx", ".xlsx": "xlsx", ".xlsm": "xlsx",
+    ".pptm": "pptx", ".ppsx": "pptx", ".xlsx": "xlsx", ".xlsm": "xlsx", ".odt": "odt",
+    ".ott": "odt", ".ods": "ods", ".ots": "ods", ".odp": "odp", ".otp": "odp", ".xls": "xls",
+    ".xlt": "xls", ".rtf": "rtf", ".epub": "epub", ".msg": "msg", ".png": "image", ".jpg": "image",
+    ".jpeg": "image", ".tif": "image", ".tiff": "image", ".webp": "image", ".bmp": "image",
+    ".gif": "image",
 }  # fmt: skip
 _NAMES: dict[Format, str] = {
     "pdf": "a PDF", "docx": "a Word document", "pptx": "a PowerPoint presentation",
     "xlsx": "an Excel workbook", "csv": "a table", "html": "a web page", "markdown": "Markdown",
-    "text": "plain text", "eml": "an e-mail",
+    "text": "plain text", "eml": "an e-mail", "odt": "an OpenDocument text",
+    "ods": "an OpenDocument spreadsheet", "odp": "an OpenDocument presentation",
+    "xls": "an Excel workbook of before 2007", "rtf": "a Rich Text document",
+    "epub": "an e-book (EPUB)", "msg": "an Outlook message", "image": "a picture",
 }  # fmt: skip
 
-_OCR_HINT = (
-    "make a PDF with a text layer from it (OCR), and add that; this version does not read pictures"
-)
 _UNPACK_HINT = "unpack it and add the files inside"
 _REFUSED_MAGIC: tuple[tuple[bytes, str, str], ...] = (
-    (b"\x89PNG", "a picture (PNG)", _OCR_HINT),
-    (b"\xff\xd8\xff", "a picture (JPEG)", _OCR_HINT),
-    (b"GIF8", "a picture (GIF)", _OCR_HINT),
-    (b"II*\0", "a picture (TIFF)", _OCR_HINT),
-    (b"MM\0*", "a picture (TIFF)", _OCR_HINT),
-    (b"BM", "a picture (BMP)", _OCR_HINT),
-    (b"\x1f\x8b", "a gzip archive", _UNPACK_HINT),
+    (b"\x1f\x8b", "a gzip-compressed file", _UNPACK_HINT),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", _UNPACK_HINT),
     (b"Rar!", "a RAR archive", _UNPACK_HINT),
     (b"BZh", "a bzip2 archive", _UNPACK_HINT),
@@ -63,7 +72,6 @@ _REFUSED_MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (b"ID3", "a sound recording", "add a written transcript"),
     (b"OggS", "a recording", "add a written transcript"),
     (b"%!PS", "a PostScript file", "convert it to PDF (ps2pdf)"),
-    (b"{\\rtf", "a Rich Text (RTF) document", "save it as DOCX and add that"),
 )  # fmt: skip
 
 
@@ -89,23 +97,46 @@ def detect_format(path: Path, name: str) -> Found:
     )
 
 
+def shows_pages(name: str) -> bool:
+    """Whether the pages of a file of that name can be drawn: of a PDF, or a picture."""
+    return _EXPECTED.get(PurePosixPath(name.lower()).suffix) in ("pdf", "image")
+
+
 def _from_magic(path: Path, head: bytes) -> Format | None:
     if b"%PDF-" in head[:1024]:
         return "pdf"
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _inside_zip(path)
     if head.startswith(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"):
-        raise _refuse_ole(path)
+        return _inside_ole(path)
+    if head.startswith(b"{\\rtf"):
+        return "rtf"
+    if _is_picture(head):
+        return "image"
+    if _is_tar(head):
+        raise _refused("a tar archive", _UNPACK_HINT)
     for magic, what, hint in _REFUSED_MAGIC:
         if head.startswith(magic) and (len(magic) > 2 or looks_binary(head)):
             raise _refused(what, hint)
     if head[4:8] == b"ftyp" or (head[:4] == b"RIFF" and head[8:12] in (b"AVI ", b"WAVE")):
         raise _refused("a recording or a picture (MP4, HEIC, AVI, WAV)", "add a written transcript")
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        raise _refused("a picture (WebP)", _OCR_HINT)
-    if head[257:262] == b"ustar":
-        raise _refused("a tar archive", _UNPACK_HINT)
     return None
+
+
+def _is_picture(head: bytes) -> bool:
+    return (
+        head.startswith(_IMAGE_MAGIC)
+        or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+        or (head.startswith(b"BM") and looks_binary(head))
+    )
+
+
+def _is_tar(head: bytes) -> bool:
+    """Told by the mark in its first header block, also inside gzip."""
+    if head.startswith(b"\x1f\x8b"):
+        with contextlib.suppress(zlib.error):
+            head = zlib.decompressobj(wbits=31).decompress(head, 512)
+    return head[257:262] == b"ustar"
 
 
 def _inside_zip(path: Path) -> Format:
@@ -115,7 +146,7 @@ def _inside_zip(path: Path) -> Format:
             _check_zip(path, members)
             names = {member.filename for member in members}
             if "[Content_Types].xml" not in names:
-                raise _refuse_zip(archive, names)
+                return _inside_open_zip(archive, names)
             _check_no_dtd(archive, members)
     except DocumentRefused:
         raise
@@ -143,7 +174,7 @@ def _check_zip(path: Path, members: list[zipfile.ZipInfo]) -> None:
             hint="if you trust it, open it in its program and save it again, or export it as PDF",
         )
     if any(member.flag_bits & 1 for member in members):
-        raise _encrypted()
+        raise encrypted()
 
 
 def _check_no_dtd(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> None:
@@ -159,41 +190,55 @@ def _check_no_dtd(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> N
                 )
 
 
-def _refuse_zip(archive: zipfile.ZipFile, names: set[str]) -> DocumentRefused:
-    kind = archive.read("mimetype")[:100] if "mimetype" in names else b""
-    if b"opendocument" in kind:
-        return _refused("an OpenDocument file (ODT, ODS, ODP)", "save it as DOCX, XLSX or PDF")
-    if b"epub" in kind:
-        return _refused("an e-book (EPUB)", "convert it to PDF and add that")
-    return _refused("a zip archive", _UNPACK_HINT)
+def _inside_open_zip(archive: zipfile.ZipFile, names: set[str]) -> Format:
+    """OpenDocument and e-books say what they are in a part named 'mimetype'."""
+    kind = archive.read("mimetype")[:100].strip() if "mimetype" in names else b""
+    if kind.startswith(b"application/epub+zip") or (
+        "META-INF/container.xml" in names and any(name.endswith(".opf") for name in names)
+    ):
+        return "epub"
+    if not kind.startswith(b"application/vnd.oasis.opendocument"):
+        raise _refused("a zip archive", _UNPACK_HINT)
+    parts = [part for part in archive.infolist() if part.filename in _ODF_PARTS]
+    _check_no_dtd(archive, parts)
+    if b"encryption-data" in archive.read("META-INF/manifest.xml"):
+        raise encrypted()
+    for word, format in _ODF_KINDS:
+        if kind.removeprefix(b"application/vnd.oasis.opendocument.").startswith(word):
+            return format
+    raise _refused("an OpenDocument file of a kind that is not read", "export it as PDF")
 
 
-def _refuse_ole(path: Path) -> DocumentRefused:
+def _inside_ole(path: Path) -> Format:
     """Word, Excel and PowerPoint before 2007, Outlook, and today's Office files with a password."""
-    with path.open("rb") as stream:
-        content = stream.read(16 << 20)
+    import olefile
 
-    def has(stream_name: str) -> bool:
-        return stream_name.encode("utf-16-le") in content
-
-    if has("EncryptedPackage"):
-        return _encrypted()
-    if has("WordDocument"):
-        return _refused("a Word document of before 2007 (DOC)", "save it as DOCX and add that")
-    if has("Workbook") or has("Book"):
-        return _refused("an Excel workbook of before 2007 (XLS)", "save it as XLSX and add that")
-    if has("PowerPoint Document"):
-        return _refused("a presentation of before 2007 (PPT)", "save it as PPTX and add that")
-    if has("__nameid_version1.0"):
-        return _refused("an Outlook message (MSG)", "save it as EML or PDF and add that")
-    return _refused("an old Office file", "save it as DOCX, XLSX, PPTX or PDF and add that")
+    try:
+        with olefile.OleFileIO(path) as ole:
+            streams = {"/".join(entry) for entry in ole.listdir()}
+    except Exception as problem:  # olefile has errors of its own, and passes others on
+        raise DocumentRefused(
+            f"the file is cut short or damaged ({problem})",
+            hint="copy or download it again, then add it again",
+        ) from problem
+    if "EncryptedPackage" in streams:
+        raise encrypted()
+    if "__properties_version1.0" in streams:
+        return "msg"
+    if streams & {"Workbook", "Book", "WORKBOOK", "BOOK"}:
+        return "xls"
+    if "WordDocument" in streams:
+        raise _refused("a Word document of before 2007 (DOC)", "save it as DOCX and add that")
+    if "PowerPoint Document" in streams:
+        raise _refused("a presentation of before 2007 (PPT)", "save it as PPTX and add that")
+    raise _refused("an old Office file", "save it as DOCX, XLSX, PPTX or PDF and add that")
 
 
 def _from_text(head: bytes, suffix: str) -> Format:
     if looks_binary(head):
         raise _refused(
             "neither text nor a document of a known kind",
-            "PDF, DOCX, PPTX, XLSX, CSV, HTML, Markdown, text and EML files are read",
+            "see the formats that are read: docs/how-to/load-documents.md",
         )
     text, _ = decode_text(head, is_whole=False)
     start = text.lstrip().lower()[:2000]
@@ -218,7 +263,7 @@ def _refused(what: str, hint: str) -> DocumentRefused:
     return DocumentRefused(f"the file is {what}, which is not read", hint=hint)
 
 
-def _encrypted() -> DocumentRefused:
+def encrypted() -> DocumentRefused:
     return DocumentRefused(
         "the file is encrypted with a password",
         hint="open it with the password, save a copy without one, and add that",

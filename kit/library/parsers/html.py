@@ -10,9 +10,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from kit.library.dates import Dated, DatedBy, own_date
 from kit.library.documents import ParsedDocument
-from kit.library.parsers.build import HeadingPath, TextBuilder, clean, one_line, table_lines
+from kit.library.parsers.build import (
+    HeadingPath,
+    TextBuilder,
+    clean,
+    one_line,
+    picture,
+    table_lines,
+    without_pictures,
+)
 from kit.library.parsers.decode import decode_text
+from kit.library.parsers.hidden import unseen_runs
 
 _DROPPED = {
     "script", "style", "noscript", "template", "head", "iframe", "object", "embed", "svg", "math",
@@ -24,15 +34,27 @@ _INLINE = {
     "strong", "sub", "sup", "time", "tt", "u", "var", "wbr",
 }  # fmt: skip
 _HIDDEN_STYLE = re.compile(
-    r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0(?![.\d])|opacity\s*:\s*0(?![.\d])"
+    r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*[01](\.\d+)?\s*(p[tx]|[;\"']|$)"
+    r"|opacity\s*:\s*0(?![.\d])"
 )
+_WHITE = re.compile(r"(?<![-\w])color\s*:\s*(white|#fff(?:fff)?|rgb\(255,\s*255,\s*255\))\b")
 _CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]+)", re.IGNORECASE)
+_CHANGED = (
+    "article:modified_time", "og:updated_time", "datemodified", "dcterms.modified",
+    "dc.date.modified", "last-modified",
+)  # fmt: skip
+_PUBLISHED = (
+    "article:published_time", "datepublished", "pubdate", "dcterms.issued", "dc.date.issued",
+    "dcterms.date", "dc.date", "dcterms.created", "dc.date.created", "citation_publication_date",
+    "date",
+)  # fmt: skip
 MAX_DEPTH = 200
+MAX_ORNAMENT_PIXELS = 24
 
 
 def parse(path: Path) -> ParsedDocument:
     """One section per heading. A page that cannot be parsed at all is a document without text."""
-    text, notes = _decode(path.read_bytes())
+    text, notes = decode_html(path.read_bytes())
     return parse_html(text, notes)
 
 
@@ -43,11 +65,26 @@ def parse_html(text: str, notes: tuple[str, ...] = ()) -> ParsedDocument:
     if root is None:
         return builder.finish(notes=notes)
     writer = _Writer(builder)
+    _gather_unseen(root, text, builder)
     builder.begin("heading", "")
     writer.walk(root, 0)
     writer.flush()
     title = one_line(root.findtext(".//title") or "") or writer.first_heading
-    return builder.finish(title=title, notes=notes)
+    return builder.finish(title=title, notes=notes, dated=_own_date(root))
+
+
+def _own_date(root: Any) -> Dated | None:
+    """When the page says it was changed, or else published. A <time> counts where it says that it
+    is the page's: others are dates that the page speaks of."""
+    said: dict[str, str] = {}
+    for element in root.iter("meta", "time"):
+        keys = [element.get(name, "") for name in ("name", "property", "itemprop", "http-equiv")]
+        keys.append("pubdate" if "pubdate" in element.attrib else "")
+        moment = element.get("content" if element.tag == "meta" else "datetime", "")
+        for key in filter(None, keys):
+            said.setdefault(key.lower(), moment)
+    changed: list[tuple[str | None, DatedBy]] = [(said.get(key), "modified") for key in _CHANGED]
+    return own_date(*changed, *((said.get(key), "published") for key in _PUBLISHED))
 
 
 def _root(text: str) -> Any | None:
@@ -66,8 +103,8 @@ def _root(text: str) -> Any | None:
         return None
 
 
-def _decode(data: bytes) -> tuple[str, tuple[str, ...]]:
-    """By byte-order mark, then as the page itself declares, then as any text."""
+def decode_html(data: bytes) -> tuple[str, tuple[str, ...]]:
+    """By byte-order mark, then as the page itself declares, then as any text; with remarks."""
     declared = _CHARSET.search(data[:4096])
     if declared and not data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
         try:
@@ -104,6 +141,8 @@ class _Writer:
             self._block_or_inline(element, tag, depth)
 
     def _block_or_inline(self, element: Any, tag: str, depth: int) -> None:
+        if tag == "img":
+            self._inline.append(_described(element))
         is_block = tag not in _INLINE
         if is_block:
             self.flush()
@@ -119,10 +158,10 @@ class _Writer:
     def _heading(self, element: Any, level: int) -> None:
         self.flush()
         text = one_line(visible_text(element))
-        if text:
-            self.first_heading = self.first_heading or text
-            self._builder.begin("heading", self._headings.enter(level, text))
-            self._builder.paragraph(text)
+        if name := without_pictures(text):
+            self.first_heading = self.first_heading or name
+            self._builder.begin("heading", self._headings.enter(level, name))
+        self._builder.paragraph(text)
 
     def flush(self) -> None:
         lines = "".join(self._inline).split("\n")
@@ -138,12 +177,14 @@ def _spaced(text: str | None) -> str:
 
 
 def visible_text(element: Any, depth: int = 0) -> str:
-    """All text below an element that a reader sees."""
+    """All text below an element that a reader sees; what is said of pictures, marked as that."""
     if depth > MAX_DEPTH or not isinstance(element.tag, str):
         return ""
     if element.tag in _DROPPED or _is_hidden(element):
         return ""
     pieces = [element.text or ""]
+    if element.tag == "img":
+        pieces.append(_described(element))
     for child in element:
         pieces += [visible_text(child, depth + 1), child.tail or ""]
         if isinstance(child.tag, str) and child.tag not in _INLINE:
@@ -151,10 +192,38 @@ def visible_text(element: Any, depth: int = 0) -> str:
     return "".join(pieces)
 
 
+def _described(image: Any) -> str:
+    """Its alternative text, between blanks; none of an ornament, or a point that counts readers."""
+    sides = [re.fullmatch(r"(\d{1,4})(px)?", image.get(side, "")) for side in ("width", "height")]
+    if any(sides) and all(side is None or int(side[1]) <= MAX_ORNAMENT_PIXELS for side in sides):
+        return ""
+    said = picture(image.get("alt", ""))
+    return f" {said} " if said else ""
+
+
 def _is_hidden(element: Any) -> bool:
-    return "hidden" in element.attrib or bool(
-        _HIDDEN_STYLE.search(element.get("style", "").lower())
+    style = element.get("style", "").lower()
+    return (
+        "hidden" in element.attrib
+        or bool(_HIDDEN_STYLE.search(style))
+        or ("color" in style and bool(_WHITE.search(style)) and _is_on_white(element))
     )
+
+
+def _is_on_white(element: Any) -> bool:
+    """No ground of its own or around it. A class may give one: then it is not known, so no."""
+    return not any(
+        "background" in one.get("style", "").lower() or {"class", "bgcolor"} & set(one.attrib)
+        for one in (element, *element.iterancestors())
+    )
+
+
+def _gather_unseen(root: Any, source: str, builder: TextBuilder) -> None:
+    for run in unseen_runs(source):
+        builder.hidden.add(run)
+    for element in root.iter():
+        if isinstance(element.tag, str) and element.tag not in _DROPPED and _is_hidden(element):
+            builder.hidden.add("".join(element.itertext()))
 
 
 def _is_data_table(table: Any) -> bool:

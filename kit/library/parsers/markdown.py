@@ -24,6 +24,7 @@ def parse(path: Path) -> ParsedDocument:
     raw, notes = decode_text(path.read_bytes())
     text = clean(raw)
     builder, headings, title, position = TextBuilder(), HeadingPath(), "", 0
+    builder.note_unseen(raw)
     builder.begin("heading", "")
     for start, level, heading in _headings(text):
         builder.add_clean(text[position:start])

@@ -1,6 +1,6 @@
 """PowerPoint: one section per slide, with title, text, tables and speaker notes in reading order.
 
-Knows text only; pictures and charts are not read. Hidden slides are read and noted.
+Knows text, and what is said of pictures; they are not looked at. Hidden slides are read and noted.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from kit.library.documents import ParsedDocument
-from kit.library.parsers.build import TextBuilder, one_line, table_lines
+from kit.library.parsers.build import TextBuilder, one_line, picture, table_lines
+from kit.library.parsers.office_zip import open_office, read_own_date, write_drawn
 
 MAX_GROUP_DEPTH = 20
 
@@ -19,7 +20,8 @@ def parse(path: Path) -> ParsedDocument:
     """Sections 'slide N: title'. Raises what python-pptx raises on damage."""
     import pptx
 
-    presentation = pptx.Presentation(str(path))
+    source = open_office(path)
+    presentation = pptx.Presentation(str(path) if isinstance(source, Path) else source)
     builder, num_blank, notes, first_title = TextBuilder(), 0, [], ""
     slides = list(presentation.slides)
     for number, slide in enumerate(slides, start=1):
@@ -34,11 +36,32 @@ def parse(path: Path) -> ParsedDocument:
             builder.paragraph(block)
         if slide._element.get("show") == "0":
             notes.append(f"slide {number} is hidden in the presentation; it was read too")
+    _write_masters(builder, presentation)
+    write_drawn(builder, path)
     if num_blank:
         notes.insert(0, f"{num_blank} of {len(slides)} slides had no text")
     title = presentation.core_properties.title or ""
     title = first_title if title in ("", "PowerPoint Presentation") else title
-    return builder.finish(title=title, num_pages=len(slides), notes=notes)
+    return builder.finish(
+        title=title, num_pages=len(slides), notes=notes, dated=read_own_date(path)
+    )
+
+
+def _write_masters(builder: TextBuilder, presentation: Any) -> None:
+    """What stands on every slide (a reference number, a warning), once each."""
+    layouts = {id(slide.slide_layout._element): slide.slide_layout for slide in presentation.slides}
+    lines = {
+        block: None
+        for sheet in (*presentation.slide_masters, *layouts.values())
+        for shape in sheet.shapes
+        if not shape.is_placeholder
+        for block in _shape_blocks(shape, 0)
+        if block.strip()
+    }
+    if lines:
+        builder.begin("heading", "On every slide")
+        for block in lines:
+            builder.paragraph(block)
 
 
 def _slide_blocks(slide: Any) -> Iterator[str]:
@@ -55,6 +78,8 @@ def _slide_blocks(slide: Any) -> Iterator[str]:
 def _shape_blocks(shape: Any, depth: int) -> Iterator[str]:
     if depth > MAX_GROUP_DEPTH:
         return
+    for said in shape._element.xpath("./*[1]/p:cNvPr/@descr"):
+        yield picture(said)
     if getattr(shape, "has_table", False):
         rows = [[cell.text for cell in row.cells] for row in shape.table.rows]
         yield "\n".join(table_lines(rows))

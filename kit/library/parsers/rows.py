@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from kit.library.parsers.build import TextBuilder, one_line
+from kit.library.parsers.build import TextBuilder, labelled, one_line
 
 _NUMBER = re.compile(r"[-+(]?[\s\w$€£¥]{0,4}[\d.,\s]+%?\)?$")
 MAX_HEADER_ROW = 15  # a header further down is taken for data
@@ -29,10 +29,7 @@ class RowWriter:
             self._header = row
             self._builder.add_clean("; ".join(cell for cell in row if cell) + "\n")
             return
-        names = self._header + [""] * (len(row) - len(self._header))
-        pairs = zip(names, row, strict=False)
-        line = "; ".join(f"{name}: {cell}" if name else cell for name, cell in pairs if cell)
-        self._builder.add_clean(line + "\n")
+        self._builder.add_clean(labelled(self._header, row, "; ") + "\n")
 
 
 def is_header(row: Sequence[str]) -> bool:
@@ -41,11 +38,12 @@ def is_header(row: Sequence[str]) -> bool:
     return (
         len(filled) >= 2
         and len(set(filled)) == len(filled)
-        and all(len(cell) <= 80 and not _is_value(cell) for cell in filled)
+        and all(len(cell) <= 80 and not is_value(cell) for cell in filled)
     )
 
 
-def _is_value(cell: str) -> bool:
+def is_value(cell: str) -> bool:
+    """Whether the cell is a number, an amount or a date."""
     return bool(re.fullmatch(r"\d{4}-\d\d-\d\d.*", cell) or _NUMBER.fullmatch(cell)) and any(
         character.isdigit() for character in cell
     )

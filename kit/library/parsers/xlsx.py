@@ -12,10 +12,11 @@ import itertools
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from kit.library.documents import ParsedDocument
 from kit.library.parsers.build import TextBuilder
+from kit.library.parsers.office_zip import open_office, read_own_date, write_drawn
 from kit.library.parsers.rows import RowWriter
 
 MAX_ROWS = 200_000  # of one sheet
@@ -27,14 +28,15 @@ def parse(path: Path) -> ParsedDocument:
     import openpyxl
 
     builder, notes = TextBuilder(), []
-    with path.open("rb") as stream, contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         # From a stream: an original has no ending, by which openpyxl judges a path.
+        stream = stack.enter_context(_stream(path))
         values = stack.enter_context(
             contextlib.closing(openpyxl.load_workbook(stream, read_only=True, data_only=True))
         )
         formulas = None
         if _has_formulas(path):
-            twin_stream = stack.enter_context(path.open("rb"))
+            twin_stream = stack.enter_context(_stream(path))
             formulas = stack.enter_context(
                 contextlib.closing(openpyxl.load_workbook(twin_stream, read_only=True))
             )
@@ -45,7 +47,14 @@ def parse(path: Path) -> ParsedDocument:
             if sheet.sheet_state != "visible":
                 notes.append(f"sheet {sheet.title} is hidden in the file; it was read too")
         title = values.properties.title or ""
-    return builder.finish(title=title, notes=notes)
+        charts = [f"Chart sheet: {sheet.title}" for sheet in values.chartsheets]
+    write_drawn(builder, path, charts)
+    return builder.finish(title=title, notes=notes, dated=read_own_date(path))
+
+
+def _stream(path: Path) -> IO[bytes]:
+    source = open_office(path)
+    return source.open("rb") if isinstance(source, Path) else source
 
 
 def _write_sheet(builder: TextBuilder, sheet: Any, twin: Any | None) -> list[str]:

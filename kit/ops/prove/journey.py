@@ -19,16 +19,13 @@ from pathlib import Path
 
 from kit.bundle.minisign import parse_public_key
 from kit.bundle.trust import SIGNER
+from kit.ops.known_answer import EVIDENCE, NAME, QUESTION, TEXT
 from kit.ops.prove.browse import open_page
 from kit.ops.prove.report import Step
 from kit.ops.prove.stage import Stage
 from kit.ops.prove.trace import read_traces
 
 INSTALL_S, COMMAND_S, READY_S = 1800.0, 600.0, 300.0
-NAME = "proof.txt"
-TEXT = "The spare key of the archive hangs behind the clock in room 214.\n"
-QUESTION = "Where does the spare key of the archive hang?"
-EVIDENCE = "behind the clock in room 214"
 NO_BUNDLE = "no bundle was given"
 Say = Callable[[str], None]
 

@@ -14,7 +14,7 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from kit import __version__
 from kit.bundle import minisign
 from kit.bundle.manifest import MANIFEST, parse_manifest
 from kit.bundle.minisign import SecretKey
+from kit.bundle.service import clean_environment
 from kit.errors import MachineError
 from kit.files import write_atomic
 from kit.ops.prove.controls import plant_in_page, plant_in_python
@@ -51,8 +52,8 @@ def prove(
         }
         command = ["unshare", "-rn", sys.executable, "-I", "-m", __spec__.name, json.dumps(order)]
         inside = subprocess.Popen(
-            command, env=_environment(os.environ), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            stdin=subprocess.DEVNULL, text=True, errors="replace",
+            command, env=quiet_environment(clean_environment()), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
         )  # fmt: skip
         last = ""
         with inside:
@@ -63,12 +64,6 @@ def prove(
         if inside.returncode != 0:
             raise MachineError(f"the proof could not be run: {last or 'no reason given'}")
         return read_report(json.loads(out))
-
-
-def _environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Threat: settings of the real installation that change what is proved."""
-    kept = {k: v for k, v in environ.items() if k in ("PATH", "LANG", "LC_ALL", "TMPDIR", "HOME")}
-    return quiet_environment(kept)
 
 
 def read_report(record: dict[str, Any]) -> Report:

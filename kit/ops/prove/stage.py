@@ -72,7 +72,7 @@ class Stage:
         """(exit code, stdout, stderr, what it tried) of a command that ends by itself."""
         prefix = self._next()
         done = subprocess.run(
-            [*_strace(prefix), *command],
+            [*strace(prefix), *command],
             input=stdin,
             env=self._environ,
             capture_output=True,
@@ -90,7 +90,7 @@ class Stage:
         out = prefix.with_suffix(".out")
         with out.open("wb") as stream:
             process = subprocess.Popen(
-                [*_strace(prefix), *command],
+                [*strace(prefix), *command],
                 env=self._environ,
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
@@ -107,7 +107,8 @@ class Stage:
         return self._folder / f"trace-{self._number:02}"
 
 
-def _strace(prefix: Path) -> list[str]:
+def strace(prefix: Path) -> list[str]:
+    """What stands before a command to trace it and its children, a file for each process."""
     traced = f"trace=execve,{CALLS}"
     return ["strace", "-ff", "-qq", "--seccomp-bpf", "-s", "64", "-e", traced, "-o", str(prefix)]
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from kit.supply.smoke.report import About, SmokeAnswer
+from kit.supply.smoke.report import SmokeAnswer, by_numbers
 from kit.supply.smoke.verdict import PASSED, Verdict, broken, passed_if
 
 MAX_NORM_ERROR = 1e-3
@@ -115,7 +115,7 @@ def _nearest(
         verdict = passed_if(best == at, f"the passage of {pairs[best].name!r} is nearer")
         answer = f"{pairs[best].passage} (cosine {scores[best]:.2f})"
         criterion = "the passage that answers it is the nearest"
-        yield _answer(pair.name, "sense", pair.query, criterion, answer, verdict)
+        yield by_numbers(pair.name, "sense", pair.query, criterion, answer, verdict)
 
 
 def _all_finite(vectors: Sequence[Vector]) -> Verdict:
@@ -162,20 +162,4 @@ def cosine(one: Vector, other: Vector) -> float:
 
 
 def _health(name: str, criterion: str, answer: str, verdict: Verdict) -> SmokeAnswer:
-    return _answer(name, "health", "", criterion, answer, verdict)
-
-
-def _answer(
-    name: str, about: About, asks: str, criterion: str, answer: str, verdict: Verdict
-) -> SmokeAnswer:
-    return SmokeAnswer(
-        name=name,
-        about=about,
-        asks=asks,
-        criterion=criterion,
-        answer=answer,
-        finish_reason="",
-        is_greedy=True,
-        outcome=verdict.outcome,
-        why=verdict.why,
-    )
+    return by_numbers(name, "health", "", criterion, answer, verdict)

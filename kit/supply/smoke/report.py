@@ -8,7 +8,7 @@ from typing import Literal
 
 from kit.errors import Problem
 from kit.supply.smoke.health import BROKEN_LOOP, repetition
-from kit.supply.smoke.verdict import Outcome
+from kit.supply.smoke.verdict import Outcome, Verdict
 
 MIN_SENSE = 2  # a model of noise can hit one right answer by luck
 MIN_LOOPS = 2  # a small model may lose itself in one greedy answer; a broken file does in most
@@ -30,6 +30,23 @@ class SmokeAnswer:
     """True if the same model on the same machine must answer the same again."""
     outcome: Outcome
     why: str
+
+
+def by_numbers(
+    name: str, about: About, asks: str, criterion: str, answer: str, verdict: Verdict
+) -> SmokeAnswer:
+    """Of a model that gives numbers and no text: nothing ended it, and it says the same again."""
+    return SmokeAnswer(
+        name=name,
+        about=about,
+        asks=asks,
+        criterion=criterion,
+        answer=answer,
+        finish_reason="",
+        is_greedy=True,
+        outcome=verdict.outcome,
+        why=verdict.why,
+    )
 
 
 def settled(answers: Sequence[SmokeAnswer]) -> tuple[SmokeAnswer, ...]:

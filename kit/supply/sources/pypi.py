@@ -6,6 +6,7 @@ imported or installed and no code of it runs (wheels only).
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -148,12 +149,14 @@ def pip_download(
 
 
 def _folder_bytes(folder: Path) -> int:
+    """Bytes under a folder in which pip moves and removes files and folders meanwhile."""
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size
-        except FileNotFoundError:  # pip moved it meanwhile
-            continue
+    for parent, _, names in os.walk(folder):  # passes over a folder that is gone by then
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(parent, name)).st_size
+            except FileNotFoundError:
+                continue
     return total
 
 

@@ -10,13 +10,17 @@ import re
 from collections.abc import Iterable, Sequence
 
 from kit.answer.answer import ABSENT
-from kit.answer.cite import PARTLY_MARK
-from kit.answer.events import Answer, Citation
+from kit.answer.events import DIFFERS, Answer, Citation, Sentence, Support
+from kit.answer.evidence.cite import PARTLY_MARK
+from kit.library.dates import words_of
+from kit.library.parsers.detect import shows_pages
 from kit.web.page.icons import icon
 from kit.web.page.pieces import clipped, counted, new_tab, quiet, tool
+from kit.web.page.tables import tables_html
 from kit.web.page.text import (
     chip,
     escape,
+    line_text,
     passage_url,
     place_of,
     rich_text,
@@ -27,52 +31,92 @@ def answer_html(answer: Answer) -> str:
     """An answer as it is stored: what is shown of it, and what the reader should know about it."""
     parts = [reasoning_html(answer.reasoning)]
     if answer.is_supported:
-        parts += [text_html(answer.text, answer.citations), _withheld(answer)]
+        parts.append(text_html(answer.text, answer.citations, answer.sentences))
+        parts.append(_withheld(answer))
     elif answer.text.startswith(ABSENT):
         parts.append(_absent(answer))
     else:  # a greeting, for example
         parts.append(f'<div class="prose copyable" dir="auto">{rich_text(answer.text)}</div>')
+    parts.append(tables_html(answer.tables, answer.citations))
     return "".join(parts + [quiet(notice) for notice in answer.notices])
 
 
-def text_html(text: str, citations: Iterable[Citation]) -> str:
-    """The text of an answer, finished or not. Its first line may be a quotation."""
+def text_html(text: str, citations: Iterable[Citation], sentences: Sequence[Sentence] = ()) -> str:
+    """The text of an answer, finished or not. It may begin with quotations; `sentences` are those
+    of the model, with their support."""
     citations = tuple(citations)
-    head, _, rest = text.lstrip().partition("\n\n")
-    match = _QUOTE_LINE.match(head)
-    source = next((c for c in citations if match and c.n == int(match["n"])), None)
-    if match is None or source is None:
-        return _prose(text, citations)
-    return _quotation(match["quote"], source) + _prose(rest, citations)
+    quotations, rest = _split_quotations(text, citations)
+    if not any(sentence.support != "unsupported" for sentence in sentences):
+        return quotations + _prose(rest, citations)
+    return quotations + _judged(sentences, citations)
 
 
-# As kit.answer.cite writes it: the words in quotation marks, then their number.
-_QUOTE_LINE = re.compile(r"^“(?P<quote>[^\n]+)” \[(?P<n>\d{1,2})\]\s*$")
+# As kit.answer.evidence.cite writes it: the words in quotation marks, then their number.
+_QUOTE_LINE = re.compile(r"^“(?P<quote>[^\n]+)” \[(?P<n>\d{1,5})\]\s*$")
+
+
+def _split_quotations(text: str, citations: Sequence[Citation]) -> tuple[str, str]:
+    """(the quotations that open the text, drawn; the rest of it)."""
+    drawn = ""
+    while True:
+        head, _, rest = text.lstrip().partition("\n\n")
+        differs = bool(drawn) and head.startswith(DIFFERS)
+        match = _QUOTE_LINE.match(head.removeprefix(DIFFERS).strip() if differs else head)
+        source = next((c for c in citations if match and c.n == int(match["n"])), None)
+        if match is None or source is None or (drawn and not differs):
+            return drawn, text
+        drawn += f'<p class="differs copyable">{escape(DIFFERS)}</p>' if differs else ""
+        drawn += _quotation(match["quote"], source)
+        text = rest
+
+
+BADGES: dict[Support, tuple[str, str, str]] = {
+    "supported": ("check", "Supported", "The passage says so: open its number to read it"),
+    "partly": (
+        "partly",
+        "Partly",
+        "The passage supports only a part of this sentence: check it",
+    ),
+    "unsupported": ("unsupported", "Unsupported", "No passage that was found says so"),
+}
+
+
+def badge(support: Support) -> str:
+    """Whether a sentence is supported, as a drawing and a word: colour alone tells nothing."""
+    drawing, word, meaning = BADGES[support]
+    return f'<span class="badge {support}" title="{meaning}">{icon(drawing)}{word}</span>'
+
+
+def _judged(sentences: Sequence[Sentence], citations: Sequence[Citation]) -> str:
+    """What the model says and the documents support, sentence by sentence."""
+    by_number = {citation.n: citation for citation in citations}
+    items = []
+    for sentence in sentences:
+        if sentence.support != "unsupported":
+            chips = "".join(chip(by_number[n]) for n in sentence.citations if n in by_number)
+            said = line_text(sentence.text)
+            verdict = f'<span class="verdict">{chips} {badge(sentence.support)}</span>'
+            items.append(f"<li>{said} {verdict}</li>")
+    return f'<ul class="prose judged copyable" dir="auto">{"".join(items)}</ul>'
 
 
 def _prose(text: str, citations: Iterable[Citation]) -> str:
-    """What the model says and the documents back; a statement they back in part is marked so."""
+    """A text whose sentences were not kept one by one; what is partly supported is marked so."""
     if not text.strip():
         return ""
-    body = rich_text(text, citations)
-    body = body.replace(escape(PARTLY_MARK), PARTLY_HTML)
+    body = rich_text(text, citations).replace(escape(PARTLY_MARK), badge("partly"))
     return f'<div class="prose copyable" dir="auto">{body}</div>'
-
-
-PARTLY_HTML = (
-    '<span class="partly" title="The passage backs only a part of this sentence: check it">'
-    "partly backed</span>"
-)
 
 
 def _quotation(text: str, citation: Citation) -> str:
     """Words of a document, set as a quotation with their source under them."""
-    place = place_of(citation)
-    place_html = f'<span class="place">{escape(place)}</span>' if place else ""
+    beside = filter(None, (place_of(citation), words_of(citation.dated)))
+    place_html = "".join(f'<span class="place">{escape(part)}</span>' for part in beside)
     source = new_tab(passage_url(citation), f"<bdi>{escape(citation.document)}</bdi>", "source")
     return (
         f'<figure class="quotation copyable"><blockquote dir="auto">{escape(text)}</blockquote>'
-        f"<figcaption>{chip(citation)} {source}{place_html}</figcaption></figure>"
+        f"<figcaption>{chip(citation)} {source}{place_html}"
+        '<span class="place">word for word</span></figcaption></figure>'
     )
 
 
@@ -81,10 +125,12 @@ def _withheld(answer: Answer) -> str:
     withheld = [s.text for s in answer.sentences if s.support == "unsupported"]
     if not withheld:
         return ""
-    items = "".join(f'<li dir="auto">{escape(text)}</li>' for text in withheld)
+    mark = badge("unsupported")
+    items = "".join(f'<li dir="auto">{escape(text)} {mark}</li>' for text in withheld)
     return (
         f'<details class="withheld"><summary>{counted(len(withheld), "sentence")} of the model left'
-        f" out</summary><p>Your documents do not back this. Do not rely on it.</p><ul>{items}</ul>"
+        " out</summary><p>Your documents do not support this. Do not rely on it.</p>"
+        f"<ul>{items}</ul>"
         "</details>"
     )
 
@@ -108,9 +154,13 @@ def _closest(citation: Citation) -> str:
     return new_tab(
         passage_url(citation),
         f'<b dir="auto">{escape(citation.document)}</b>'
-        f'<small dir="auto">{escape(place_of(citation))}</small>'
+        f'<small dir="auto">{escape(_where(citation))}</small>'
         f'<span dir="auto">{escape(clipped(citation.text, 170))}</span>',
     )
+
+
+def _where(citation: Citation) -> str:
+    return " · ".join(filter(None, (place_of(citation), words_of(citation.dated))))
 
 
 def reasoning_html(text: str) -> str:
@@ -151,7 +201,7 @@ def _card(citation: Citation, *, is_numbered: bool) -> str:
     return (
         f'<li class="card" data-n="{citation.n}"><div class="card-head">{number}'
         f'<div><b dir="auto">{escape(citation.document)}</b>'
-        f"<span>{escape(place_of(citation))}</span></div></div>"
+        f"<span>{escape(_exactly(citation))}</span></div></div>"
         f'<div class="card-body">{_thumbnail(citation)}'
         f'<blockquote dir="auto">{escape(" ".join(citation.text.split()))}</blockquote></div>'
         f'<div class="card-links">{new_tab(passage_url(citation), "Open passage")}'
@@ -160,9 +210,16 @@ def _card(citation: Citation, *, is_numbered: bool) -> str:
     )
 
 
+def _exactly(citation: Citation) -> str:
+    """'page 3 · characters 1,204–1,260 · changed 4 March 2025': the place, the span as every offset
+    counts it, and of when the document is."""
+    span = f"characters {citation.start:,}–{citation.end:,}"
+    return " · ".join(filter(None, (place_of(citation), span, words_of(citation.dated))))
+
+
 def _thumbnail(citation: Citation) -> str:
     """The page's image with the passage highlighted, for formats that have page images."""
-    if citation.page is None or not citation.document.lower().endswith(".pdf"):
+    if citation.page is None or not shows_pages(citation.document):
         return ""
     page = f"/api/v1/documents/{citation.document_id}/pages/{citation.page}.png"
     image = escape(f"{page}?start={citation.start}&end={citation.end}&scale=0.5")

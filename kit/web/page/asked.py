@@ -13,15 +13,15 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-import gradio as gr
-
 from kit.errors import AccessError, KitError, UsageError
 from kit.web.page.pieces import failure
+from kit.web.page.widgets import gr
 
 log = logging.getLogger(__name__)
 
 MAX_TEXT_CHARS = 20_000
 MAX_ID_CHARS = 128
+MAX_IDS = 1000
 
 
 def text_of(event: gr.EventData, name: str, max_chars: int = MAX_TEXT_CHARS) -> str:
@@ -40,6 +40,16 @@ def text_of(event: gr.EventData, name: str, max_chars: int = MAX_TEXT_CHARS) -> 
 def id_of(event: gr.EventData, name: str) -> str:
     """An identifier, '' if it was not sent. Raises: UsageError."""
     return text_of(event, name, MAX_ID_CHARS)
+
+
+def ids_of(event: gr.EventData, name: str) -> tuple[str, ...]:
+    """A list of identifiers, empty if it was not sent. Raises: UsageError."""
+    values = _data(event).get(name) or []
+    if not isinstance(values, list) or len(values) > MAX_IDS:
+        raise UsageError(f"{name} is not a short list")
+    if not all(isinstance(value, str) and 0 < len(value) <= MAX_ID_CHARS for value in values):
+        raise UsageError(f"{name} is not a list of identifiers")
+    return tuple(values)
 
 
 def number_of(event: gr.EventData, name: str) -> int:

@@ -11,22 +11,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import gradio as gr
-
 from kit.people.accounts import LOCAL_USER_ID
 from kit.web.page import frame
 from kit.web.page.asked import explained, user_of
 from kit.web.page.chat_tab import ChatTab
-from kit.web.page.documents_tab import PRIVATE, SHARED, DocumentsTab, refresh_s
+from kit.web.page.documents_tab import DocumentsTab, refresh_s
 from kit.web.page.model_notice import model_notice_html
+from kit.web.page.places import PRIVATE, SHARED
 from kit.web.page.search_tab import SearchTab
 from kit.web.page.theme import head_html, make_theme
+from kit.web.page.widgets import gr
 from kit.web.services import Services
 
 EVENTS = [
-    *("start", "ask", "regenerate", "edit", "stop", "stopped"),
+    *("start", "ask", "do_task", "open_task", "regenerate", "edit", "stop", "stopped"),
     *("open_chat", "find_chats", "rename_chat", "delete_chat", "feedback", "show_evidence"),
     *("open_documents", "remove_document", "retry_document", "drop_document", "find_passages"),
+    *("stop_document", "show_pages", "pause_reading", "resume_reading", "retry_failed"),
+    *("sync_folder", "move_document"),
+    *("create_collection", "share_collection", "unshare_collection"),
 ]
 
 
@@ -62,12 +65,16 @@ class _Widgets:
     conversations: Any
     thread: Any
     live: Any
+    task: Any
     evidence: Any
     scope: Any
     search_scope: Any
     who: Any
     drop: Any
     uploaded: Any
+    reading: Any
+    pages: Any
+    sharing: Any
     table: Any
     timer: Any
     hits: Any
@@ -111,6 +118,7 @@ def _lay_out_chat(made: dict[str, Any]) -> None:
         made["live"] = _html("live")
     made["evidence"] = _html("evidence")
     with gr.Column(elem_id="compose"):
+        made["task"] = _html("task")
         _html("composer-space", frame.composer_html(), is_drawn=False)
         made["scope"] = _html("scope")
 
@@ -125,15 +133,18 @@ def _mend_file_widget() -> None:
 def _lay_out_documents(made: dict[str, Any], max_upload_mb: int) -> None:
     _html("documents-head", frame.documents_head_html(), is_drawn=False)
     made["who"] = gr.Radio(
-        [PRIVATE, SHARED], value=PRIVATE, label="Who may read them", visible=False, elem_id="who"
+        [PRIVATE, SHARED], value=PRIVATE, label="Where to, and who reads it there", elem_id="who"
     )
     made["drop"] = gr.File(
         file_count="multiple", label="Add documents", show_label=False, elem_id="drop", height=132
     )
     made["uploaded"] = _html("uploaded")
     _html("too-large-space", frame.too_large_html(max_upload_mb), is_drawn=False)
+    made["sharing"] = _html("sharing")
     _html("filter-space", frame.documents_filter_html(), is_drawn=False)
+    made["reading"] = _html("reading")
     made["table"] = _html("table")
+    made["pages"] = _html("pages")
     made["timer"] = gr.Timer(refresh_s(0), active=False)
 
 
@@ -142,15 +153,17 @@ def _wire(w: _Widgets, services: Services) -> None:
     documents, search = DocumentsTab(services), SearchTab(services)
     start = _starter(services)
     drawn = [w.thread, w.live, w.evidence, w.conversations, w.toast]
-    shown = [w.table, w.timer, w.toast]
+    shown = [w.reading, w.table, w.timer, w.toast]
 
     _on(w.bus, "start", start, [w.person, w.scope, w.search_scope, w.toast])
     _on(w.bus, "find_chats", chat.find, [w.conversations, w.toast], trigger_mode="always_last")
+    _on(w.bus, "open_task", chat.open_task, [w.task, w.toast])
     _on(w.bus, "rename_chat", chat.rename, [w.conversations, w.toast])
     _on(w.bus, "feedback", chat.feedback, [w.thread, w.toast])
     _on(w.bus, "show_evidence", chat.evidence, [w.evidence, w.toast])
     streams = [
         _on(w.bus, "ask", chat.ask, drawn, queue=True, trigger_mode="once"),
+        _on(w.bus, "do_task", chat.do_task, drawn, queue=True, trigger_mode="once"),
         _on(w.bus, "regenerate", chat.regenerate, drawn, queue=True, trigger_mode="once"),
         _on(w.bus, "edit", chat.edit, drawn, queue=True, trigger_mode="once"),
     ]
@@ -161,14 +174,27 @@ def _wire(w: _Widgets, services: Services) -> None:
     _on(w.bus, "delete_chat", chat.delete, drawn)
     _on(w.bus, "drop_document", chat.drop_document, drawn)
 
-    _on(w.bus, "open_documents", documents.open, [w.table, w.timer, w.who, w.uploaded, w.toast])
-    _on(w.bus, "remove_document", documents.remove, shown)
+    opened = [*shown[:3], w.who, w.uploaded, w.sharing, w.toast]
+    _on(w.bus, "open_documents", documents.open, opened)
+    sharing = [w.sharing, w.who, w.toast]
+    _on(w.bus, "create_collection", documents.sharing.create, sharing)
+    _on(w.bus, "share_collection", documents.sharing.share, sharing)
+    _on(w.bus, "unshare_collection", documents.sharing.unshare, sharing)
+    told = [*shown[:3], w.uploaded, w.toast]
+    _on(w.bus, "remove_document", documents.remove, told)
+    _on(w.bus, "move_document", documents.move, told)
     _on(w.bus, "retry_document", documents.retry, shown)
+    _on(w.bus, "retry_failed", documents.retry_failed, shown)
+    _on(w.bus, "stop_document", documents.stop, shown)
+    _on(w.bus, "pause_reading", documents.pause, shown)
+    _on(w.bus, "resume_reading", documents.resume, shown)
+    _on(w.bus, "sync_folder", documents.sync, shown)
+    _on(w.bus, "show_pages", documents.pages, [w.pages, w.toast])
     _on(w.timer, "tick", documents.show, shown, trigger_mode="once")
     w.drop.upload(
         documents.upload,
         [w.drop, w.who],
-        [w.drop, w.uploaded, w.table, w.timer, w.toast],
+        [w.drop, w.uploaded, *shown],
         trigger_mode="multiple",  # Gradio would drop, unsaid, what comes while others are taken in
         show_progress="hidden",
         api_visibility="private",

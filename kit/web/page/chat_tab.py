@@ -12,20 +12,20 @@ import functools
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast, get_args
 
-import gradio as gr
-
-from kit.answer.conversations import Message
+from kit.answer.conversations.conversations import Message
 from kit.answer.events import Event
+from kit.answer.modes.task import Kind, Task, read_field
 from kit.answer.suggest import document_questions, suggested_questions
 from kit.errors import NotFound, UsageError
-from kit.library.documents import require_read
+from kit.library.documents import BUSY_STATES, require_read
 from kit.web.page.answers import evidence_html
 from kit.web.page.asked import (
     explain,
     explained,
     id_of,
+    ids_of,
     number_of,
     text_of,
     toast_html,
@@ -34,6 +34,8 @@ from kit.web.page.asked import (
 from kit.web.page.lists import conversations_html
 from kit.web.page.render import Asking, Failure, Live, live_html, thread_html, welcome_html
 from kit.web.page.stream import paced
+from kit.web.page.task_form import task_form_html
+from kit.web.page.widgets import gr
 from kit.web.services import Services
 
 # Values for: thread, turn being written, evidence, conversations (and message to the reader).
@@ -98,7 +100,10 @@ class ChatTab:
         else:
             suggestions = self._suggested(asking.id, owner)
         num_documents = sum(count for _, _, count in library.collections(owner))
-        return welcome_html(suggestions, self._model_notice_html, num_documents, asking)
+        counts = library.counts(owner)
+        num_busy = sum(counts.get(state, 0) for state in BUSY_STATES)
+        notice = self._model_notice_html
+        return welcome_html(suggestions, notice, num_documents, asking, num_busy=num_busy)
 
     def _suggested(self, document_id: str, owner: str) -> list[str]:
         try:
@@ -166,11 +171,28 @@ class ChatTab:
         answer = message.answer
         return (evidence_html(answer.citations, answer.closest, message_id=message.id),)
 
+    @explained(1)
+    def open_task(self, event: gr.EventData, request: gr.Request) -> tuple[str]:
+        """The form of a mode, with the documents that can be chosen."""
+        owner, library = user_of(request), self._services.library
+        kind, collections = kind_of(event), library.collections(owner)
+        also = ("superseded",) if kind == "compare" else ()  # two versions of one document
+        documents = [r for r in library.list(owner) if r.is_read or r.state in also]
+        return (task_form_html(kind, documents, collections, id_of(event, "document")),)
+
     # Streams ------------------------------------------------------------------------------------
 
     async def ask(self, event: gr.EventData, request: gr.Request) -> AsyncGenerator[Drawing, None]:
         """A question is answered as it streams; a first question makes its conversation."""
         async with contextlib.aclosing(self._turn(self._begin_ask, event, request)) as drawings:
+            async for drawing in drawings:
+                yield drawing
+
+    async def do_task(
+        self, event: gr.EventData, request: gr.Request
+    ) -> AsyncGenerator[Drawing, None]:
+        """A task of another mode is done; it is kept as a question and its answer."""
+        async with contextlib.aclosing(self._turn(self._begin_task, event, request)) as drawings:
             async for drawing in drawings:
                 yield drawing
 
@@ -221,6 +243,16 @@ class ChatTab:
         )
         return _Turn(owner, conversation_id, before, question, stream)
 
+    def _begin_task(self, event: gr.EventData, owner: str) -> _Turn:
+        task = task_of(event)
+        title = self._services.chat.modes.title(task, owner)
+        conversation_id = id_of(event, "conversation")
+        before = self._messages(conversation_id, owner)
+        if not conversation_id:
+            conversation_id = self._conversations.create(owner).id
+        stream = self._services.chat.do(task, owner_id=owner, conversation_id=conversation_id)
+        return _Turn(owner, conversation_id, before, title, stream)
+
     def _begin_regenerate(self, event: gr.EventData, owner: str) -> _Turn:
         conversation_id = id_of(event, "conversation")
         messages = self._messages(conversation_id, owner)
@@ -264,7 +296,8 @@ class ChatTab:
                         is_listed = True
                         listing = self._listing(turn.conversation_id, turn.owner, query)
                     live = functools.reduce(Live.after, batch, live)
-                    evidence = SKIP if live.citations == shown else evidence_html(live.citations)
+                    is_same = live.citations == shown or live.tables
+                    evidence = SKIP if is_same else evidence_html(live.citations)
                     yield SKIP, live_html(live) if batch else SKIP, evidence, listing, SKIP
         except Exception as error:  # noqa: BLE001 - see `explain`
             failed = explain(error)
@@ -282,6 +315,25 @@ class ChatTab:
         return thread, "", _evidence(messages), listing, toast
 
 
+def kind_of(event: gr.EventData) -> Kind:
+    """The mode that was chosen. Raises: UsageError."""
+    wanted = id_of(event, "mode")
+    found = next((kind for kind in get_args(Kind) if kind == wanted), None)
+    if found is None:
+        raise UsageError(f"there is no mode {wanted!r}", hint="load the page again")
+    return cast("Kind", found)
+
+
+def task_of(event: gr.EventData) -> Task:
+    """What the form of a mode says. Raises: UsageError."""
+    kind, documents = kind_of(event), ids_of(event, "documents")
+    if kind != "extract":
+        return Task(kind, documents)
+    lines = [line for line in text_of(event, "fields").splitlines() if line.strip()]
+    collection = None if documents else text_of(event, "collection") or None
+    return Task(kind, documents, collection, tuple(map(read_field, lines)))
+
+
 @dataclass(frozen=True)
 class _Turn:
     """What is being answered, and the turns before it."""
@@ -296,4 +348,8 @@ class _Turn:
 def _evidence(messages: Sequence[Message]) -> str:
     """The evidence of the last answer or ''; what only came close is shown when asked for."""
     answer = messages[-1].answer if messages else None
-    return "" if answer is None else evidence_html(answer.citations, message_id=messages[-1].id)
+    return (
+        ""
+        if answer is None or answer.tables
+        else evidence_html(answer.citations, message_id=messages[-1].id)
+    )

@@ -17,6 +17,12 @@ MARK = (
     ' stroke-width="2" stroke-linejoin="round"/><path d="M13 15h6M13 19h4" stroke="var(--on-accent)"'
     ' stroke-width="2" stroke-linecap="round"/></svg>'
 )
+MODES = (
+    ("ask", "Ask"),
+    ("summarise", "Summarise"),
+    ("compare", "Compare"),
+    ("extract", "Fill a table"),
+)
 VIEWS = (("chat", "Chat"), ("documents", "Documents"), ("search", "Search"))
 
 
@@ -72,6 +78,7 @@ def composer_html() -> str:
         '<div class="composer-row"><span class="scope-space"><span class="asking" hidden>'
         f"{icon('documents')}<span>Asking <bdi></bdi></span>"
         f"{tool('drop-document', 'Ask all documents again', 'close')}</span></span>"
+        f"{mode_html()}"
         f'<button type="submit" class="send" title="Ask" aria-label="Ask" disabled>{icon("send")}</button>'
         f'<button type="button" class="send stop" data-do="stop" title="Stop" aria-label="Stop the answer"'
         f">{icon('stop')}</button></div></form>"
@@ -81,13 +88,25 @@ def composer_html() -> str:
     )
 
 
+def mode_html() -> str:
+    """What to do: to ask, as a rule; another mode opens its form in place of the question."""
+    options = "".join(f'<option value="{value}">{label}</option>' for value, label in MODES)
+    return (
+        '<label class="mode"><span class="unseen">What to do</span>'
+        f'<select id="mode">{options}</select></label>'
+    )
+
+
 def scope_html(element_id: str, collections: Sequence[tuple[str, bool, int]]) -> str:
-    """A choice among the collections this person may read; all of them is the default."""
+    """A choice among the names of collections this person may read; all is the default."""
+    named: dict[str, int] = {}
+    for name, _, count in collections:  # one name may be several people's: all of them are asked
+        named[name] = named.get(name, 0) + count
     options = "".join(
         f'<option value="{escape(name)}">{escape(name)} ({count})</option>'
-        for name, _, count in collections
+        for name, count in named.items()
     )
-    total = sum(count for _, _, count in collections)
+    total = sum(named.values())
     return (
         f'<label class="scope">{icon("documents")}<span class="unseen">Which documents</span>'
         f'<select id="{element_id}"><option value="">All documents ({total})</option>{options}'
@@ -98,7 +117,7 @@ def scope_html(element_id: str, collections: Sequence[tuple[str, bool, int]]) ->
 def documents_head_html() -> str:
     return (
         '<header class="page-head"><div><h1>Documents</h1><p>What the answers rest on. Files stay on'
-        " your own machines; what you add for yourself is read by nobody else.</p></div></header>"
+        " your own machines, and are read by those you choose.</p></div></header>"
     )
 
 
@@ -134,6 +153,7 @@ def dialog_html() -> str:
         '<dialog id="dialog" aria-labelledby="dialog-title"><form method="dialog">'
         '<h2 id="dialog-title"></h2><p></p><input id="dialog-input" type="text" maxlength="80"'
         ' aria-labelledby="dialog-title" autocomplete="off">'
+        '<select id="dialog-choice" aria-labelledby="dialog-title"></select>'
         '<div><button type="button" value="cancel" data-do="cancel-dialog">Cancel</button>'
         '<button type="submit" value="ok" class="primary">OK</button></div></form></dialog>'
     )

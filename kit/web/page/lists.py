@@ -7,16 +7,18 @@ and texts are escaped, each exactly once, where they are set into the page.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from kit.answer.conversations import Conversation
+from kit.answer.conversations.conversations import Conversation
 from kit.files import format_bytes
-from kit.library.documents import DocumentRecord, Hit
+from kit.library.dates import words_of
+from kit.library.documents import BUSY_STATES, FAILED_STATES, DocumentRecord, Hit
 from kit.web.page.icons import icon
 from kit.web.page.pieces import clipped, counted, new_tab, quiet, sentence_case, tool
+from kit.web.page.places import Place
 from kit.web.page.text import escape
 
 # Conversations ---------------------------------------------------------------------------------
@@ -66,16 +68,37 @@ def _conversation(conversation: Conversation, is_current: bool) -> str:
     )
 
 
+MAX_UPLOADED = 4  # uploaded files that are well and named each
+
 # Documents -------------------------------------------------------------------------------------
 
+# State: (tone, word, icon). The word tells the state; tone and icon only help the eye.
 _STATES = {
-    "queued": ("busy", "Waiting"),
-    "parsing": ("busy", "Reading"),
-    "embedding": ("busy", "Indexing"),
-    "indexed": ("ready", "Ready"),
-    "no_text": ("warn", "No text"),
-    "refused": ("bad", "Refused"),
+    "queued": ("busy", "Waiting", "clock"),
+    "parsing": ("busy", "Reading", "again"),
+    "embedding": ("busy", "Indexing", "again"),
+    "indexed": ("ready", "Ready", "check"),
+    "partial": ("ready", "Partly read", "half"),
+    "no_text": ("warn", "No text", "info"),
+    "needs_ocr": ("warn", "Needs OCR", "picture"),
+    "refused": ("bad", "Refused", "close"),
+    "stopped": ("warn", "Stopped", "stop"),
+    "duplicate": ("other", "Duplicate", "copy"),
+    "superseded": ("other", "Replaced", "older"),
+    "unpacked": ("other", "Unpacked", "archive"),
 }
+
+
+_AUDIENCES = {
+    "everyone": ("people", "Everyone here"),
+    "some": ("people", "Shared with some"),
+    "owner": ("lock", "Only you"),
+}
+
+
+def tone_of(document: DocumentRecord) -> str:
+    """'ready', 'busy', 'warn', 'bad', or 'other' for what others stand for."""
+    return _STATES[document.state][0]
 
 
 def is_settled(documents: Sequence[DocumentRecord]) -> bool:
@@ -83,51 +106,51 @@ def is_settled(documents: Sequence[DocumentRecord]) -> bool:
     return all(_STATES[document.state][0] != "busy" for document in documents)
 
 
-def documents_html(documents: Sequence[DocumentRecord], user_id: str, is_admin: bool) -> str:
-    """The table of documents, newest first, and a line of totals above it."""
+def change_html(change: Mapping[str, Any] | None) -> str:
+    """A line while another embedding model takes the place of the one that is searched with."""
+    if not change:
+        return ""
+    return (
+        f'<p class="model-notice change">{icon("info")}<span>Passages are being embedded with'
+        f" <b>{escape(change['new'])}</b>: {change['num_done']:,} of {change['num_total']:,}."
+        f" Search goes on with {escape(change['old'])} until all of them are.</span></p>"
+    )
+
+
+def documents_html(documents: Sequence[DocumentRecord], places: Sequence[Place] = ()) -> str:
+    """The table of documents, newest first, and the places that the person may move some to."""
     if not documents:
         return (
             f'<div class="nothing">{icon("documents")}<p>No documents yet.</p>'
-            "<p>Drop files above: PDF, Word, PowerPoint, Excel, CSV, HTML, Markdown, text, e-mail."
-            "</p></div>"
+            "<p>Add files above: PDF, scans and pictures, Word, PowerPoint, Excel, OpenDocument,"
+            " CSV, HTML, Markdown, text, e-mail, EPUB, and archives of them.</p></div>"
         )
-    rows = "".join(_document(d, user_id, is_admin) for d in documents)
+    rows = "".join(_document(d, places) for d in documents)
     heads = ("Name", "State", "Pages", "Passages", "Size", "Added", "")
     head = "".join(
         f'<th scope="col">{h or "<span class=unseen>Actions</span>"}</th>' for h in heads
     )
     return (
-        f"{_totals(documents)}"
         f'<table class="documents"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
         '<p class="quiet no-match" hidden>No document has these words in its name.</p>'
+        f"{_places(places)}"
     )
 
 
-def _totals(documents: Sequence[DocumentRecord]) -> str:
-    counts = {"ready": 0, "busy": 0, "warn": 0, "bad": 0}
-    for document in documents:
-        counts[_STATES[document.state][0]] += 1
-    problems = counts["warn"] + counts["bad"]
-    parts = [f"<b>{counts['ready']}</b> ready"]
-    parts += (
-        [f'<span class="pulse"></span><b>{counts["busy"]}</b> in work'] if counts["busy"] else []
+def _places(places: Sequence[Place]) -> str:
+    """What the script offers when a document is moved."""
+    options = "".join(
+        f'<option value="{escape(place.value)}" data-collection="{place.collection_id or ""}">'
+        f"{escape(place.label)}</option>"
+        for place in places
     )
-    parts += [f"<b>{problems}</b> without text or refused"] if problems else []
-    done = 100 * (len(documents) - counts["busy"]) // len(documents)
-    bar = (
-        f'<div class="bar" role="progressbar" aria-label="Indexing" aria-valuenow="{done}"'
-        f' aria-valuemin="0" aria-valuemax="100"><i style="width:{done}%"></i></div>'
-        if counts["busy"]
-        else ""
-    )
-    return f'<p class="totals">{"<span>·</span>".join(parts)}</p>{bar}'
+    return f'<select id="places" hidden aria-hidden="true">{options}</select>' if options else ""
 
 
-def _document(document: DocumentRecord, user_id: str, is_admin: bool) -> str:
-    tone, word = _STATES[document.state]
-    may_remove = is_admin if document.owner_id is None else document.owner_id == user_id
+def _document(document: DocumentRecord, places: Sequence[Place]) -> str:
+    tone, word, drawing = _STATES[document.state]
     cells = (
-        ("state", f'<span class="pill {tone}">{word}</span>'),
+        ("state", f'<span class="pill {tone}">{icon(drawing)}{word}</span>'),
         _number_cell(document.num_pages, "page"),
         _number_cell(document.num_chunks or None, "passage"),
         ("number", escape(format_bytes(document.size_bytes))),
@@ -135,7 +158,7 @@ def _document(document: DocumentRecord, user_id: str, is_admin: bool) -> str:
             "date",
             f'<time datetime="{escape(document.created_at)}">{_date(document.created_at)}</time>',
         ),
-        ("actions", _document_tools(document, may_remove)),
+        ("actions", _document_tools(document, places)),
     )
     labels = ("State", "Pages", "Passages", "Size", "Added", "Actions")
     body = "".join(
@@ -162,18 +185,23 @@ def _name_cell(document: DocumentRecord) -> str:
     url = f"/passage?{urlencode({'document': document.id})}"
     name = (
         new_tab(url, f"<bdi>{escape(document.name)}</bdi>", "doc-name")
-        if document.state == "indexed"
+        if document.is_read or document.state in ("duplicate", "superseded")
         else f'<span class="doc-name"><bdi>{escape(document.name)}</bdi></span>'
     )
-    is_private = document.owner_id is not None
-    who = icon("lock") + "Only you" if is_private else icon("people") + "Everyone here"
-    where = f'<span class="where">{who} · <bdi>{escape(document.collection)}</bdi></span>'
+    drawing, who = _AUDIENCES[document.audience]
+    when = f" · {escape(document.dated.words)}" if document.dated else ""
+    said = f"{who} · <bdi>{escape(document.collection)}</bdi>{when}"
+    where = f'<span class="where">{icon(drawing)}<span>{said}</span></span>'
     return f"{kind}<div>{name}{where}{_reason(document)}</div>"
 
 
 def _reason(document: DocumentRecord) -> str:
     """Why a file gave no text, what to do about it, and what was noted while reading it."""
     parts = []
+    if document.state == "duplicate" and document.related:
+        parts.append(f"<span>The same file as <bdi>{escape(document.related)}</bdi></span>")
+    if document.state == "superseded":
+        parts.append("<span>A newer version answers instead; this one can still be opened</span>")
     if document.error:
         parts.append(f"<strong>{escape(sentence_case(document.error.rstrip('.')))}.</strong>")
         parts.append(escape(sentence_case(document.hint)) if document.hint else "")
@@ -183,21 +211,33 @@ def _reason(document: DocumentRecord) -> str:
     return f'<p class="reason {_STATES[document.state][0]}">{" ".join(parts)}</p>'
 
 
-def _document_tools(document: DocumentRecord, may_remove: bool) -> str:
+def _document_tools(document: DocumentRecord, places: Sequence[Place]) -> str:
     data: dict[str, Any] = {"document": document.id, "title": document.name}
     tools = [
-        _ask_tool(document) if document.state == "indexed" else "",
+        _ask_tool(document) if document.is_read else "",
+        tool("show-pages", f"Pages of {document.name}", "pages", **data)
+        if document.num_pages
+        else "",
         new_tab(
             f"/api/v1/documents/{document.id}/original",
             f'{icon("open")}<span class="unseen">Original of {escape(document.name)}</span>',
             "tool",
         ),
     ]
-    if may_remove:
-        if document.state in ("refused", "no_text"):
+    if document.may_change:
+        if document.state in BUSY_STATES:
+            tools.append(tool("stop-document", f"Stop reading {document.name}", "stop", **data))
+        if document.state in (*FAILED_STATES, "partial"):
             tools.append(tool("retry", f"Try {document.name} again", "again", **data))
+        if document.stands_alone and any(_is_other(place, document) for place in places):
+            move = data | {"collection": document.collection_id}
+            tools.append(tool("move", f"Move {document.name}", "move", **move))
         tools.append(tool("remove", f"Remove {document.name}", "trash", **data))
     return "".join(tools)
+
+
+def _is_other(place: Place, document: DocumentRecord) -> bool:
+    return place.collection_id != document.collection_id
 
 
 def _ask_tool(document: DocumentRecord) -> str:
@@ -215,12 +255,19 @@ def _date(moment: str) -> str:
 
 
 def uploaded_html(results: Sequence[tuple[str, str, str]]) -> str:
-    """What became of each uploaded file: (tone, name, plain words)."""
+    """What became of each uploaded file: (tone, name, plain words). Many that are well are one
+    line: the table below lists them, and what needs a look stands out."""
     if not results:
         return ""
-    items = "".join(
+    well = [name for tone, name, _ in results if tone == "ready"]
+    is_long = len(well) > MAX_UPLOADED
+    items = ""
+    if is_long:
+        items = f'<li class="ready"><b>{len(well):,} files</b> are stored</li>'
+    items += "".join(
         f'<li class="{tone}"><b><bdi>{escape(name)}</bdi></b> {escape(words)}</li>'
         for tone, name, words in results
+        if not (is_long and tone == "ready")
     )
     return f'<ul class="uploaded" role="status">{items}</ul>'
 
@@ -244,10 +291,9 @@ def hits_html(hits: Sequence[Hit], query: str, notices: Sequence[str]) -> str:
 
 def _hit(hit: Hit, query: str) -> str:
     span = {"document": hit.document_id, "start": hit.start, "end": hit.end}
-    place = (
-        f'<span class="place">{escape(hit.place.replace(" > ", " › "))}</span>' if hit.place else ""
-    )
-    title = f"<bdi>{escape(hit.document)}</bdi>{place}"
+    beside = filter(None, (hit.place.replace(" > ", " › "), words_of(hit.dated)))
+    places = "".join(f'<span class="place">{escape(part)}</span>' for part in beside)
+    title = f"<bdi>{escape(hit.document)}</bdi>{places}"
     return (
         f"<li>{new_tab(f'/passage?{urlencode(span)}', title, 'hit-title')}"
         f'<p dir="auto">{marked_words(excerpt(hit.text, query), query)}</p></li>'

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from kit.answer.conversations import Message
+from kit.answer.conversations.conversations import Message
 from kit.answer.events import (
     Answer,
     Citation,
@@ -17,13 +17,17 @@ from kit.answer.events import (
     Event,
     Finished,
     Notice,
+    Progress,
     ReasoningDelta,
     Retrieved,
+    Sentence,
+    Table,
     Waiting,
 )
 from kit.web.page.answers import answer_html, reasoning_html, text_html
 from kit.web.page.icons import icon
-from kit.web.page.pieces import counted, failure, quiet, tool
+from kit.web.page.pieces import counted, failure, quiet, sentence_case, tool
+from kit.web.page.tables import tables_html
 from kit.web.page.text import escape, rich_text
 
 
@@ -43,9 +47,13 @@ class Live:
     status: str = "Searching your documents…"
     draft: str = ""
     citations: tuple[Citation, ...] = ()
+    sentences: tuple[Sentence, ...] = ()
     reasoning: str = ""
     notices: tuple[str, ...] = ()
     answer: Answer | None = None
+    tables: tuple[Table, ...] = ()
+    is_long: bool = False
+    """Whether the work says how far it is: its status stays when it writes."""
 
     def after(self, event: Event) -> Live:
         """The turn once this event is known."""
@@ -56,8 +64,12 @@ class Live:
                 return replace(self, status=_reading(len(passages)))
             case Waiting(ahead=ahead, wait_s=wait_s):
                 return replace(self, status=_waiting(ahead, wait_s))
-            case Draft(text=text, citations=citations):
-                return replace(self, draft=text, citations=citations, status="Writing…")
+            case Progress():
+                return replace(self, status=_at_work(event), is_long=True)
+            case Draft(text=text, citations=citations, tables=tables, sentences=sentences):
+                status = self.status if self.is_long else "Writing…"
+                known = replace(self, draft=text, citations=citations, sentences=sentences)
+                return replace(known, tables=tables, status=status)
             case ReasoningDelta(text=text):
                 return replace(self, reasoning=self.reasoning + text, status="Thinking…")
             case Finished(answer=answer):
@@ -68,6 +80,13 @@ def _reading(num_passages: int) -> str:
     if num_passages == 0:
         return "Found no passage that fits…"
     return f"Reading {counted(num_passages, 'passage')}…"
+
+
+def _at_work(at: Progress) -> str:
+    """'Part 3 of 12: reading page 4, about 2 minutes…'"""
+    if at.done >= at.total:
+        return f"{sentence_case(at.what)}…"
+    return f"{at.done + 1} of {at.total}: {at.what}{_about(at.left_s)}…"
 
 
 def _waiting(ahead: int | None, wait_s: float | None) -> str:
@@ -102,7 +121,7 @@ def thread_html(
     """A stored conversation. Only its last answer can be had again; `failed` says why it failed."""
     last = messages[-1].id if messages else None
     turns = [
-        question_html(m.text, m.id)
+        question_html(m.text, m.id, may_edit=m.task is None)
         if m.role == "user"
         else stored_answer_html(m, is_last=m.id == last, failed=failed if m.id == last else None)
         for m in messages
@@ -120,13 +139,14 @@ def _thread(conversation_id: str, asking: Asking | None, body_html: str) -> str:
     return f'<div class="thread" {data}>{body_html}</div>'
 
 
-def question_html(text: str, message_id: int | None = None) -> str:
+def question_html(text: str, message_id: int | None = None, *, may_edit: bool = True) -> str:
     """What a person asked, as they wrote it."""
     tools = ""
     if message_id is not None:
+        edit = tool("edit-question", "Edit this question", "edit", message=message_id)
         tools = (
             '<div class="tools">'
-            + tool("edit-question", "Edit this question", "edit", message=message_id)
+            + (edit if may_edit else "")
             + tool("copy", "Copy this question", "copy")
             + "</div>"
         )
@@ -155,7 +175,10 @@ def live_html(live: Live) -> str:
     if live.answer is not None:
         parts = [answer_html(live.answer)]
     elif live.draft:
-        parts += [text_html(live.draft, live.citations)]
+        parts += [
+            text_html(live.draft, live.citations, live.sentences),
+            tables_html(live.tables, live.citations),
+        ]
     parts += [quiet(notice) for notice in live.notices if live.answer is None]
     if live.status:
         dots = '<span class="dots" aria-hidden="true"></span>'
@@ -179,7 +202,7 @@ def _answer_tools(message: Message, is_last: bool) -> str:
         tools.append(
             tool("feedback", label, name, pressed=pressed, message=message.id, value=given)
         )
-    tools.append(_sources_tool(message))
+    tools += [_sources_tool(message), _save_tool(message)]
     if message.answer and message.state == "complete":
         tools.append(f'<span class="took">{message.answer.timings.total_s:.1f} s</span>')
     return f'<div class="tools">{"".join(tools)}</div>'
@@ -197,6 +220,27 @@ def _sources_tool(message: Message) -> str:
     )
 
 
+def _save_tool(message: Message) -> str:
+    """The answer, or the whole chat, as a file."""
+    if message.answer is None or not message.text:
+        return ""
+    path = f"/api/v1/conversations/{escape(message.conversation_id)}/export?format="
+    forms = [("docx", "Word"), ("md", "Markdown")]
+    spreadsheets = [("xlsx", "Excel"), ("csv", "CSV")] if message.answer.tables else []
+
+    def links(named: Sequence[tuple[str, str]], rest: str) -> str:
+        return "".join(
+            f'<li><a href="{path}{form}{rest}" download>{name}</a></li>' for form, name in named
+        )
+
+    return (
+        '<details class="save"><summary class="tool wide" title="Save as a file">'
+        f"{icon('save')}<span>Save</span></summary><div><b>This answer</b>"
+        f"<ul>{links([*forms, *spreadsheets], f'&amp;message={message.id}')}</ul>"
+        f"<b>The whole chat</b><ul>{links(forms, '')}</ul></div></details>"
+    )
+
+
 # Empty chat ------------------------------------------------------------------------------------
 
 
@@ -211,17 +255,30 @@ def welcome_html(
     model_notice_html: str,
     num_documents: int,
     asking: Asking | None = None,
+    *,
+    num_busy: int = 0,
 ) -> str:
-    """What an empty conversation shows, about one document or all."""
+    """What an empty conversation shows, about one document or all; so many are not read yet."""
     what = WHAT_IT_DOES if num_documents else NO_DOCUMENTS
     if asking is not None and asking.name:
         what = f"Only <bdi>{escape(asking.name)}</bdi> is asked; {QUOTES_IT}"
     add = '<button type="button" class="primary" data-view="documents">Add documents</button>'
     welcome = (
         f"<h1>What would you like to know?</h1><p>{what} {STAYS_HERE}</p>"
-        f"{'' if num_documents else add}{_suggestions(suggestions)}{model_notice_html}"
+        f"{'' if num_documents else add}{_being_read(num_busy)}{_suggestions(suggestions)}"
+        f"{model_notice_html}"
     )
     return _thread("", asking, f'<section class="welcome">{welcome}</section>')
+
+
+def _being_read(num_busy: int) -> str:
+    if not num_busy:
+        return ""
+    are = "is" if num_busy == 1 else "are"
+    return quiet(
+        f"{counted(num_busy, 'document')} {are} still being read. Until then the answers come from"
+        " those that are ready."
+    )
 
 
 def _suggestions(questions: Sequence[str]) -> str:

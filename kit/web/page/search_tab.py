@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import gradio as gr
-
 from kit.web.page.asked import explained, text_of, user_of
 from kit.web.page.lists import hits_html
+from kit.web.page.widgets import gr
 from kit.web.services import Services
 
 NUM_HITS = 20

@@ -24,7 +24,7 @@ _QUOTE = re.compile(r"^\s{0,3}>\s?(.*)$")
 _CODE = re.compile(r"`([^`\n]+)`")
 _BOLD = re.compile(r"\*\*(?=\S)([^*]+?)(?<=\S)\*\*")
 _ITALIC = re.compile(r"(?<![\w*])\*(?=\S)([^*]+?)(?<=\S)\*(?![\w*])")
-_MARKER = re.compile(r"\[(\d{1,2})\]")
+_MARKER = re.compile(r"\[(\d{1,5})\]")
 
 
 def escape(text: object) -> str:
@@ -66,6 +66,11 @@ def rich_text(text: str, citations: Iterable[Citation] = ()) -> str:
     """
     chips = {citation.n: chip(citation) for citation in citations}
     return _blocks(text.replace("\r\n", "\n").split("\n"), chips)
+
+
+def line_text(text: str) -> str:
+    """One sentence on one line: code, bold and italics; everything else stays letters."""
+    return _inline(" ".join(text.split()), {})
 
 
 def _blocks(lines: list[str], chips: Mapping[int, str]) -> str:

@@ -16,14 +16,14 @@ def make_theme() -> Any:
 
     Only these weights: the SemiBold files that Gradio carries lack the Latin letters.
     """
-    import gradio as gr
-    from gradio.themes import LocalFont
+    from kit.web.page.widgets import gr
 
+    local = gr.themes.LocalFont
     return gr.themes.Default(
         primary_hue="teal",
         neutral_hue="stone",
-        font=[LocalFont("Source Sans Pro", weights=(400, 700)), "system-ui", "sans-serif"],
-        font_mono=[LocalFont("IBM Plex Mono", weights=(400, 700)), "monospace"],
+        font=[local("Source Sans Pro", weights=(400, 700)), "system-ui", "sans-serif"],
+        font_mono=[local("IBM Plex Mono", weights=(400, 700)), "monospace"],
     )
 
 

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import re
-import time
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 
 from kit.engine.chat.template import ChatTemplate, with_bos
 from kit.errors import ModelError, UsageError
+from tests.hangs import no_hang
 
 CONTROLS = (
     *("<|im_start|>", "<|im_end|>", "<s>", "</s>", "[INST]", "[/INST]", "<|begin_of_text|>"),
@@ -224,10 +224,8 @@ ATTACKS = [
 @pytest.mark.parametrize("source", ATTACKS)
 def test_a_hostile_template_gets_nowhere(source: str) -> None:
     """Reaching into Python, changing its input or growing without bound ends as a plain error."""
-    started = time.monotonic()
-    with pytest.raises(UsageError):
+    with no_hang(), pytest.raises(UsageError):
         ChatTemplate(source).render(talk("a", "b"))
-    assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize(

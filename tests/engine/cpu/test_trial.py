@@ -15,7 +15,7 @@ from kit.engine.cpu.choose_threads import read_figures, run_trial
 from kit.engine.cpu.tiny_model import write_tiny_model
 from kit.engine.cpu.trial import COMPANY_NICE, company
 from kit.engine.cpu.variants import choose_variant
-from kit.library.embed_thread import YIELDING_NICE
+from kit.library.index.embed_thread import YIELDING_NICE
 
 
 def state(pid: int) -> str:

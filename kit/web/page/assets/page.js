@@ -107,29 +107,34 @@
   const atEnd = (box) => box.scrollHeight - box.scrollTop - box.clientHeight < 140;
   const scroller = () => $(narrow.matches ? "view-chat" : "talk");
   const toEnd = () => { const box = scroller(); if (box) box.scrollTop = box.scrollHeight; };
-  const toLastTurn = () => { // on a narrow screen the evidence follows the answer
-    if (!narrow.matches) return toEnd();
+  const toLastTurn = () => { // on a narrow screen the evidence follows the answer; a table is long
+    const last = document.querySelector("#talk .turn:last-of-type");
+    if (!narrow.matches && !last?.querySelector(".made")) return toEnd();
     const turns = document.querySelectorAll("#talk .turn.mine");
     turns[turns.length - 1]?.scrollIntoView({ block: "start" });
   };
 
-  const ask = (title, text, ok, value = null) =>
+  // A question back: yes or no, a text that begins as `value`, or one of `choices` (options).
+  const ask = (title, text, ok, value = null, choices = null) =>
     new Promise((resolve) => {
       const dialog = $("dialog");
       const input = $("dialog-input");
+      const choice = $("dialog-choice");
       const button = dialog.querySelector("button.primary");
+      const asked = [[input, value !== null], [choice, choices !== null]];
+      const field = asked.find(([, isAsked]) => isAsked)?.[0];
       $("dialog-title").textContent = title;
       dialog.querySelector("p").textContent = text;
       button.textContent = ok;
-      button.classList.toggle("danger", value === null);
-      input.hidden = value === null;
-      input.disabled = value === null;
+      button.classList.toggle("danger", !field);
+      for (const [one, isAsked] of asked) { one.hidden = !isAsked; one.disabled = !isAsked; }
       input.value = value ?? "";
+      choice.replaceChildren(...(choices ?? []).map((option) => option.cloneNode(true)));
       dialog.returnValue = "cancel";
       dialog.onclose = () =>
-        resolve(dialog.returnValue === "ok" ? (value === null ? true : input.value.trim()) : null);
+        resolve(dialog.returnValue === "ok" ? (field ? field.value.trim() : true) : null);
       dialog.showModal();
-      (value === null ? button : input).focus();
+      (field ?? button).focus();
       if (value !== null) input.select();
     });
 
@@ -142,6 +147,7 @@
   const open = async (id, asked = "", name = "") => {
     if (!(await mayLeave())) return;
     cancelEdit();
+    closeTask();
     stop();
     setDocument(asked, name); // at once: a question may come before the drawing does
     setConversation(id);
@@ -197,6 +203,47 @@
     box.focus();
   };
 
+  // Modes beside asking: a form in place of the question ---------------------------------------
+
+  const closeTask = () => {
+    body.classList.remove("tasking");
+    $("task")?.querySelector("#task-form")?.setAttribute("hidden", "");
+    const mode = $("mode");
+    if (mode) mode.value = "ask";
+  };
+  const showTask = (form) => {
+    form.hidden = false;
+    body.classList.add("tasking");
+    if (isFine()) form.querySelector("textarea, select")?.focus();
+  };
+  const openTask = (mode) => {
+    cancelEdit();
+    const drawn = $("task")?.querySelector(`#task-form[data-mode="${mode}"]`);
+    if (drawn) showTask(drawn); // what is drawn again just the same is not announced
+    emit("open_task", { mode, document: state.document });
+  };
+  const submitTask = (form) => {
+    if (state.busy) return;
+    const chosen = [...form.querySelectorAll('[name="chosen"]:checked')].map((box) => box.value);
+    const selected = [...form.querySelectorAll('[name="document"]')].map((choice) => choice.value);
+    const fields = form.querySelector('[name="fields"]');
+    if (fields && !fields.value.trim()) { fields.focus(); return; }
+    if (new Set(selected).size < selected.length) {
+      say("Choose two different documents");
+      form.querySelector('[name="document"]').focus();
+      return;
+    }
+    setBusy(true);
+    state.asked = "";
+    emit("do_task", {
+      mode: form.dataset.mode,
+      documents: [...selected, ...chosen],
+      fields: fields?.value || "",
+      collection: form.querySelector('[name="collection"]')?.value || "",
+    });
+    closeTask();
+  };
+
   const startEdit = (button) => {
     state.editing = button.dataset.message;
     document.querySelector("#composer .editing").hidden = false;
@@ -213,8 +260,13 @@
   const copy = async (turn) => {
     const parts = [...turn.querySelectorAll(".copyable")].map((part) => {
       const clone = part.cloneNode(true);
+      for (const badge of clone.querySelectorAll(".badge")) {
+        if (badge.matches(".supported")) badge.remove();
+        else badge.textContent = `(${badge.textContent.toLowerCase()} supported)`;
+      }
       for (const cite of clone.querySelectorAll(".cite")) cite.textContent = `[${cite.textContent}]`;
-      for (const block of clone.querySelectorAll("p, li, br, blockquote, figcaption")) block.append("\n");
+      for (const cell of clone.querySelectorAll("td, th")) cell.append("\t");
+      for (const block of clone.querySelectorAll("p, li, br, blockquote, figcaption, tr")) block.append("\n");
       return clone.textContent.replace(/\n{3,}/g, "\n\n").trim();
     });
     const text = parts.filter(Boolean).join("\n\n");
@@ -258,6 +310,7 @@
     regenerate: () => { if (!state.busy) { setBusy(true); state.asked = ""; emit("regenerate"); } },
     "edit-question": (button) => { if (!state.busy) startEdit(button); },
     "cancel-edit": () => { cancelEdit(); focusQuestion(); },
+    "close-task": () => { closeTask(); focusQuestion(); },
     "cancel-dialog": () => $("dialog").close("cancel"),
     copy: async (button) => {
       await copy(button.closest(".turn"));
@@ -295,7 +348,33 @@
       const text = `“${title}” is removed from the library and from all future answers.`;
       if (await ask("Remove this document?", text, "Remove")) emit("remove_document", { document: target });
     },
+    move: async (button) => {
+      const { document: target, title, collection } = button.dataset;
+      const others = [...$("places").options].filter((one) => one.dataset.collection !== collection);
+      const text = `“${title}” will be read by those who read the collection you choose, and by nobody else.`;
+      const place = await ask("Move this document", text, "Move", null, others);
+      if (place) emit("move_document", { document: target, place });
+    },
+    unshare: async (button) => {
+      const { collection, to, name } = button.dataset;
+      const text = `They read “${name}” no more, from their next request on.`;
+      if (await ask("Take this back?", text, "Take back")) emit("unshare_collection", { collection, to });
+    },
     retry: (button) => emit("retry_document", { document: button.dataset.document }),
+    "stop-document": (button) => emit("stop_document", { document: button.dataset.document }),
+    "retry-failed": () => { emit("retry_failed"); say("All failed documents are tried again"); },
+    "pause-reading": () => { emit("pause_reading"); say("Reading is paused"); },
+    "resume-reading": () => { emit("resume_reading"); say("Reading goes on"); },
+    "sync-folder": (button) => emit("sync_folder", { folder: button.dataset.folder }),
+    "show-pages": (button) => {
+      state.pagesOf = button.dataset.document;
+      emit("show_pages", { document: button.dataset.document });
+    },
+    "close-pages": () => {
+      $("pages").querySelector("section.pages")?.remove();
+      const opener = document.querySelector(`#table [data-do="show-pages"][data-document="${CSS.escape(state.pagesOf)}"]`);
+      opener?.focus();
+    },
     "ask-document": (button) => open("", button.dataset.document, button.dataset.title),
     "drop-document": () => {
       if (state.busy) return;
@@ -318,12 +397,23 @@
 
   document.addEventListener("submit", (event) => {
     if (event.target.id === "composer") { event.preventDefault(); submit(); }
+    if (event.target.id === "task-form") { event.preventDefault(); submitTask(event.target); }
     if (event.target.id === "search") {
       event.preventDefault();
       emit("find_passages", {
         words: $("search-words").value,
         collection: $("search-scope-choice")?.value || "",
       });
+    }
+    if (event.target.matches("form.share")) {
+      event.preventDefault();
+      const { to, right } = Object.fromEntries(new FormData(event.target));
+      if (to) emit("share_collection", { collection: event.target.dataset.collection, to, right });
+    }
+    if (event.target.matches("form.new-collection")) {
+      event.preventDefault();
+      emit("create_collection", { name: new FormData(event.target).get("name") });
+      event.target.reset();
     }
     if (event.target.closest?.("#dialog")) { event.preventDefault(); $("dialog").close("ok"); }
   });
@@ -334,8 +424,19 @@
       submit();
     }
     if (event.key !== "Escape" || $("dialog")?.open) return;
+    if (event.target.closest?.("section.pages")) { actions["close-pages"](); return; }
     if (body.classList.contains("drawer")) drawer(false);
     else if (state.editing) actions["cancel-edit"]();
+    else if (body.classList.contains("tasking")) actions["close-task"]();
+  });
+
+  document.addEventListener("change", (event) => {
+    if (event.target.id === "mode" && event.target.value !== "ask") openTask(event.target.value);
+  });
+  document.addEventListener("click", (event) => { // a menu closes when something else is looked at
+    for (const menu of document.querySelectorAll("details.save[open]")) {
+      if (!menu.contains(event.target) || event.target.closest("a")) menu.open = false;
+    }
   });
 
   let findTimer = 0;
@@ -378,6 +479,8 @@
     }
     const none = document.querySelector("#table .no-match");
     if (none) none.hidden = shown > 0 || rows.length === 0;
+    const filter = document.querySelector("#filter-space .filter");
+    if (filter) filter.hidden = rows.length === 0;
   };
 
   // Files that are too large ---------------------------------------------------------------------
@@ -416,15 +519,56 @@
     event.target.dispatchEvent(rest);
   }, true);
 
+  // Files over the page: the place for them shows that it takes them. Dropped beside it on the
+  // documents page they are taken too; elsewhere the browser would leave the page for the file.
+  const hasFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+  let overTimer = 0;
+  document.addEventListener("dragover", (event) => {
+    if (!hasFiles(event)) return;
+    if (!event.target.closest?.("#drop")) event.preventDefault();
+    if (view() !== "documents") return;
+    $("drop").classList.add("over");
+    clearTimeout(overTimer);
+    overTimer = setTimeout(() => $("drop").classList.remove("over"), 250);
+  });
+  document.addEventListener("drop", (event) => {
+    if (!hasFiles(event) || event.target.closest?.("#drop")) return;
+    event.preventDefault();
+    if (view() !== "documents") {
+      show("documents");
+      say("Drop files here to add them as documents");
+      return;
+    }
+    const dropped = { bubbles: true, cancelable: true, dataTransfer: event.dataTransfer };
+    document.querySelector("#drop button")?.dispatchEvent(new DragEvent("drop", dropped));
+  });
+
   // Drawings -----------------------------------------------------------------------------------------
 
   const opened = new Set(); // folded sections that the reader opened; a new drawing folds them again
   document.addEventListener("toggle", (event) => {
     const key = event.target.dataset?.keep;
-    if (!key || !event.target.closest("#live")) return;
+    if (!key || !event.target.closest("#live, #reading")) return;
     if (event.target.open) opened.add(key); else if (event.isTrusted && !redrawing) opened.delete(key);
   }, true);
   let redrawing = false;
+
+  // A new drawing replaces the button that has the focus; the one that does the same gets it.
+  const held = {};
+  document.addEventListener("focusin", (event) => {
+    for (const place of ["table", "reading"]) {
+      const button = event.target.closest?.(`#${place} [data-do]`);
+      held[place] = button && { do: button.dataset.do, document: button.dataset.document || "" };
+    }
+  });
+  const refocus = (place) => {
+    const last = held[place];
+    if (!last || document.activeElement !== body) return;
+    const same = [...document.querySelectorAll(`#${place} [data-do]`)].find(
+      (button) => button.dataset.do === last.do && (button.dataset.document || "") === last.document,
+    );
+    same?.focus({ preventScroll: true });
+  };
 
   const drawings = {
     thread: (element) => {
@@ -456,9 +600,18 @@
         card.querySelector('[data-do="more"]').hidden = isWhole;
       }
     },
+    task: (element) => {
+      const form = element.querySelector("#task-form");
+      if (form) showTask(form);
+    },
     conversations: () => setConversation(state.conversation),
     person: applyLook,
-    table: filterDocuments,
+    table: () => { filterDocuments(); refocus("table"); },
+    reading: (element) => {
+      for (const part of element.querySelectorAll("[data-keep]")) part.open = opened.has(part.dataset.keep);
+      refocus("reading");
+    },
+    pages: (element) => element.querySelector("section.pages")?.focus(),
     toast: (element) => {
       if (!element.querySelector(".toast")) return;
       element.classList.add("shown");

@@ -1,0 +1,1 @@
+"""Which sentences answer, and whether what is said stands in the documents."""

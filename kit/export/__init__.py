@@ -1,0 +1,1 @@
+"""Answers and conversations as files that an office works on: Word, Markdown, Excel, CSV."""

@@ -1,0 +1,1 @@
+"""How passages are found: terms, vectors, and what makes and orders them."""

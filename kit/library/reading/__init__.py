@@ -1,0 +1,1 @@
+"""Files to text, each in its cage, and what became of each."""
