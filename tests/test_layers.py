@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -119,9 +120,15 @@ def dotted(path: Path) -> str:
     return name.removesuffix(".__init__").removesuffix("__init__")
 
 
-def imports(path: Path) -> Iterator[tuple[str, int]]:
-    """Every module imported anywhere in the file, with its line."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def imports(path: Path, *, at_run_time: bool = False) -> Iterator[tuple[str, int]]:
+    """Every module imported anywhere in the file, with its line; of late ones too.
+
+    `at_run_time`: without those that only type checkers see.
+    """
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    if at_run_time:
+        tree = WithoutTypes().visit(tree)
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield alias.name, node.lineno
@@ -130,6 +137,14 @@ def imports(path: Path) -> Iterator[tuple[str, int]]:
             yield node.module or "", node.lineno
             for alias in node.names:
                 yield f"{node.module}.{alias.name}", node.lineno
+
+
+class WithoutTypes(ast.NodeTransformer):
+    """The tree without its `if TYPE_CHECKING:` blocks."""
+
+    def visit_If(self, node: ast.If) -> ast.AST | None:
+        is_for_types = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        return None if is_for_types else self.generic_visit(node)
 
 
 def room_of(module: str) -> str:
@@ -151,6 +166,21 @@ def test_imports_point_down(path: Path) -> None:
         # `from kit.engine import client` is seen as kit.engine and as kit.engine.client
         is_parent = any(a.startswith(target + ".") for a in allowed | SHARED)
         assert fits or is_parent, f"{path}:{line} kit.{room} imports kit.{target}"
+
+
+def test_no_circle_of_imports() -> None:
+    """No module needs itself by way of others, not even by an import inside a function."""
+    known = {f"kit.{dotted(path)}".rstrip("."): path for path in MODULES}
+    needs = {
+        module: {name for name, _ in imports(path, at_run_time=True) if name in known} - {module}
+        for module, path in known.items()
+    }
+    # `from kit.web import text` names the folder kit.web too, whose __init__ imports nothing
+    needs = {
+        module: {name for name in names if known[name].name != "__init__.py" or needs[name]}
+        for module, names in needs.items()
+    }
+    graphlib.TopologicalSorter(needs).prepare()
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(KIT)))

@@ -124,13 +124,19 @@ def retrieval(
     from kit import __version__
     from kit.evaluate.beir import read_judged
     from kit.evaluate.plots import draw_retrieval, has_plots
-    from kit.evaluate.retrieval import find_before, find_worse, measure, write_report
+    from kit.evaluate.retrieval import (
+        find_before,
+        find_worse,
+        gain_lines,
+        measure,
+        write_report,
+    )
     from kit.files import make_private_folder
     from kit.library.index.embed import LocalEmbedder
     from kit.library.index.rerank import LocalReranker
     from kit.ops.trial_library import trial_library
     from kit.supply.catalog import STARTER_EMBEDDING
-    from kit.supply.store import find_embedding_folder, find_reranker_folder
+    from kit.supply.runnable import find_embedding_folder, find_reranker_folder
 
     config = load_config(home=home)
     judged = read_judged(folder)
@@ -177,6 +183,8 @@ def retrieval(
     else:
         rows = [(mode, *map(str, f.as_json().values())) for mode, f in report.figures.items()]
         table(rows, ("SEARCH", "NDCG@10", "RECALL@100", "MRR@10", "QUESTIONS"))
+        for line in gain_lines(report):
+            print(line)
         for line in worse:
             say(f"worse than before: {line}")
         print(place)
@@ -185,7 +193,7 @@ def retrieval(
 
 def _model(config: Config) -> Path:
     from kit.supply.catalog import STARTER_CHAT
-    from kit.supply.store import find_chat_file
+    from kit.supply.runnable import find_chat_file
 
     return find_chat_file(config.home, config.engine.model or STARTER_CHAT)
 
@@ -193,7 +201,7 @@ def _model(config: Config) -> Path:
 def _with_embedding(plan: Plan, config: Config) -> Plan:
     """The plan with the embedding model that load e needs. Raises: NotFound, ModelError."""
     from kit.supply.catalog import STARTER_EMBEDDING
-    from kit.supply.store import find_embedding_folder
+    from kit.supply.runnable import find_embedding_folder
 
     if "e" not in plan.loads:
         return plan

@@ -149,7 +149,7 @@ def _kit_to_ask(config: Config, data: QuestionSet, *, without_model: bool) -> It
     from kit.library.index.embed import LocalEmbedder
     from kit.silence import quiet_environment
     from kit.supply.catalog import STARTER_EMBEDDING
-    from kit.supply.store import find_embedding_folder
+    from kit.supply.runnable import find_embedding_folder
 
     if not data.files:
         if not without_model:

@@ -30,7 +30,7 @@ from kit.library.store import Library
 from kit.ops.prefixes import remove_ended
 from kit.silence import quiet_environment
 from kit.supply.catalog import STARTER_EMBEDDING
-from kit.supply.store import find_embedding_folder, find_reranker_folder
+from kit.supply.runnable import find_embedding_folder, find_reranker_folder
 
 if TYPE_CHECKING:
     from kit.answer.conversations.conversations import Conversation

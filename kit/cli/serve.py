@@ -108,7 +108,7 @@ def engine(
     from kit.ops.ports import claim_port
     from kit.silence import quiet_environment
     from kit.supply.catalog import STARTER_CHAT
-    from kit.supply.store import find_chat_file
+    from kit.supply.runnable import find_chat_file
 
     flags = {
         "engine.model": model,

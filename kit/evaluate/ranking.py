@@ -1,8 +1,9 @@
 """How good a ranking is, against judgements: nDCG@k, recall@k, MRR@k.
 
 Numbers only. As trec_eval and BEIR count: a gain is the judgement itself, discounted by log2 of
-the rank plus one; a query without judgements does not count. Source: Jaervelin and Kekaelaeinen,
-"Cumulated gain-based evaluation of IR techniques", ACM TOIS 2002.
+the rank plus one; a query without judgements does not count. Sources: Jaervelin and Kekaelaeinen,
+"Cumulated gain-based evaluation of IR techniques", ACM TOIS 2002; for intervals Efron and
+Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
 """
 
 from __future__ import annotations
@@ -11,7 +12,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 NDCG_AT, RECALL_AT, MRR_AT = 10, 100, 10
+NUM_RESAMPLES = 2_000
+INTERVAL = (0.025, 0.975)
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,25 @@ class Figures:
             "recall@100": round(self.recall_100, 4),
             "mrr@10": round(self.mrr_10, 4),
             "num_queries": self.num_queries,
+        }
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A mean difference in nDCG@10 over the same queries, and the interval of 95 % around it.
+
+    An interval that holds 0 says that another such set of queries may turn it around.
+    """
+
+    mean: float
+    low: float
+    high: float
+
+    def as_json(self) -> dict[str, float]:
+        return {
+            "ndcg@10": round(self.mean, 4),
+            "low": round(self.low, 4),
+            "high": round(self.high, 4),
         }
 
 
@@ -67,3 +91,26 @@ def judge(
         sum(reciprocal_rank(ranked, answers) for ranked, answers in rows) / count,
         len(rows),
     )
+
+
+def compare(
+    one: Mapping[str, Sequence[str]],
+    other: Mapping[str, Sequence[str]],
+    relevant: Mapping[str, Mapping[str, int]],
+) -> Difference:
+    """How much better `one` is than `other`, by a paired bootstrap over the judged queries.
+
+    The same input gives the same interval. Without queries all is 0.
+    """
+    differences = np.array(
+        [
+            ndcg(one.get(query, ()), answers) - ndcg(other.get(query, ()), answers)
+            for query, answers in sorted(relevant.items())
+        ]
+    )
+    if not differences.size:
+        return Difference(0.0, 0.0, 0.0)
+    drawn = np.random.default_rng(0)
+    means = [drawn.choice(differences, differences.size).mean() for _ in range(NUM_RESAMPLES)]
+    low, high = np.quantile(means, INTERVAL)
+    return Difference(float(differences.mean()), float(low), float(high))

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kit.evaluate.beir import Judged
-from kit.evaluate.ranking import Figures, judge
+from kit.evaluate.ranking import Difference, Figures, compare, judge
 from kit.files import write_atomic
 
 WORSE_BY = 0.01  # of nDCG@10: less is within what ties and rounding do
 MODES = ("lexical", "dense", "hybrid", "reranked")
+COMPARED = (("hybrid", "lexical"), ("hybrid", "dense"), ("reranked", "hybrid"))
 Rank = Callable[[str], Mapping[str, Sequence[str]]]
 """A question -> mode -> document ids, best first."""
 REPORT = "retrieval.json"
@@ -33,6 +34,8 @@ class RetrievalReport:
     num_documents: int
     figures: Mapping[str, Figures]
     conditions: Mapping[str, str]
+    gains: Mapping[tuple[str, str], Difference] = field(default_factory=dict)
+    """(mode, other mode) -> how much better the first is on these questions."""
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -42,6 +45,7 @@ class RetrievalReport:
             "num_documents": self.num_documents,
             "conditions": dict(self.conditions),
             **{mode: figures.as_json() for mode, figures in self.figures.items()},
+            "gains": {f"{a} - {b}": gain.as_json() for (a, b), gain in self.gains.items()},
         }
 
 
@@ -61,8 +65,13 @@ def measure(
         on_progress("asking", done, len(judged.queries))
     figures = {mode: judge(found, judged.relevant) for mode, found in rankings.items()}
     ordered = {mode: figures[mode] for mode in MODES if mode in figures}
+    gains = {
+        (a, b): compare(rankings[a], rankings[b], judged.relevant)
+        for a, b in COMPARED
+        if a in rankings and b in rankings
+    }
     return RetrievalReport(
-        judged.name, judged.sha256, made_at, len(judged.corpus), ordered, conditions
+        judged.name, judged.sha256, made_at, len(judged.corpus), ordered, conditions, gains
     )
 
 
@@ -92,9 +101,19 @@ def render(report: RetrievalReport, worse: Sequence[str]) -> str:
             for mode, f in report.figures.items()
         ),
         "",
+        *(f"- {line}" for line in gain_lines(report)),
         *(f"- {key}: {value}" for key, value in report.conditions.items()),
     ]
     return "\n".join([*lines, *(f"- WORSE than before: {line}" for line in worse)]) + "\n"
+
+
+def gain_lines(report: RetrievalReport) -> list[str]:
+    """Which search is better, by how much, and whether these questions are enough to say."""
+    return [
+        f"{a} - {b}: nDCG@10 {gain.mean:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})"
+        + ("" if gain.low > 0 or gain.high < 0 else ", which may be chance")
+        for (a, b), gain in report.gains.items()
+    ]
 
 
 def find_before(reports: Path, report: RetrievalReport) -> dict[str, Any] | None:

@@ -22,14 +22,8 @@ from kit.ops.ports import claim_port, is_loopback
 from kit.ops.recommend import choose_model
 from kit.release import installation_root
 from kit.supply.catalog import STARTER_CHAT, STARTER_EMBEDDING
-from kit.supply.store import (
-    find_chat_file,
-    find_damage,
-    find_embedding_folder,
-    is_bundled,
-    list_installed,
-    repair_hint,
-)
+from kit.supply.runnable import find_chat_file, find_embedding_folder
+from kit.supply.store import find_damage, is_bundled, list_installed, repair_hint
 
 State = Literal["ok", "warn", "fail"]
 LOW_DISK_BYTES = 5 << 30

@@ -22,7 +22,7 @@ from kit.ops.start import answers
 from kit.ops.supervise import last_error
 from kit.silence import quiet_environment
 from kit.supply.catalog import STARTER_CHAT
-from kit.supply.store import find_chat_file
+from kit.supply.runnable import find_chat_file
 
 ENGINE_START_S = 300.0
 

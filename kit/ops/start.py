@@ -39,7 +39,7 @@ from kit.ops.supervise import Supervisor, stop_on_signals
 from kit.silence import quiet_environment
 from kit.supply.catalog import STARTER_CHAT, STARTER_EMBEDDING
 from kit.supply.fetch import Progress
-from kit.supply.store import find_chat_file, find_embedding_folder, find_reranker_folder
+from kit.supply.runnable import find_chat_file, find_embedding_folder, find_reranker_folder
 
 ASK_TIMEOUT_S = 1.0
 LOOPBACK = "127.0.0.1"

@@ -80,7 +80,7 @@ def build_services(config: Config, instance: Instance | None) -> Services:
     from kit.library.index.embed import WorkerEmbedder
     from kit.library.index.rerank import WorkerReranker
     from kit.library.store import Library
-    from kit.supply.store import find_reranker_folder
+    from kit.supply.runnable import find_reranker_folder
     from kit.web.forgetting import keep_forgetting
     from kit.web.purging import Purging
 

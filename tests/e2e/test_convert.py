@@ -19,7 +19,7 @@ from kit.samples import predicted_text
 from kit.supply.catalog import ModelCard
 from kit.supply.convert import convert
 from kit.supply.converter import RECORD, Converter, find_converter
-from kit.supply.store import find_chat_file
+from kit.supply.runnable import find_chat_file
 from tests.e2e.engine_process import EngineProcess, ask
 from tests.e2e.tiny_hub_models import write_decoder, write_encoder, write_tokenizer
 from tests.supply.hub_server import COMMIT, HubServer

@@ -44,6 +44,7 @@ def test_both_halves_are_measured(ready_models: Path, tmp_path: Path) -> None:
     assert found["hybrid"]["recall@100"] == 1.0
     assert found["hybrid"]["ndcg@10"] >= max(found["lexical"]["ndcg@10"], 0.9)
     assert found["dense"]["mrr@10"] >= 0.8
+    assert set(found["gains"]) == {"hybrid - lexical", "hybrid - dense"}
     assert (Path(found["folder"]) / "report.md").read_text().startswith("# Retrieval on office")
     assert "<svg" in (Path(found["folder"]) / "retrieval.svg").read_text()
     assert not (home / "kit.db").exists()

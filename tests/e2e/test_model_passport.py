@@ -17,7 +17,8 @@ from kit.ops.check_model import check_model, ensure_passport
 from kit.ops.passport import make_passport
 from kit.supply.passport import Passport
 from kit.supply.passport_json import parse_passport
-from kit.supply.store import find_chat_file, find_installed, import_gguf
+from kit.supply.runnable import find_chat_file
+from kit.supply.store import find_installed, import_gguf
 from tests.e2e.drive import link_models, run_kit
 
 pytestmark = pytest.mark.e2e

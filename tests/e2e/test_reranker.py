@@ -19,7 +19,8 @@ from kit.errors import EmbedError, ModelError
 from kit.library.index.rerank import LocalReranker, WorkerReranker
 from kit.ops.ports import claim_port
 from kit.supply.catalog import ModelFile
-from kit.supply.store import InstalledModel, find_reranker_folder, write_record
+from kit.supply.runnable import find_reranker_folder
+from kit.supply.store import InstalledModel, write_record
 from tests.e2e.drive import link_models, run_kit
 from tests.e2e.tiny_hub_models import write_reranker
 

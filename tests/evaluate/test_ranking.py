@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.evaluate.ranking import judge, ndcg, recall, reciprocal_rank
+from kit.evaluate.ranking import Difference, compare, judge, ndcg, recall, reciprocal_rank
 
 RELEVANT = {"a": 2, "b": 1}
 
@@ -54,3 +54,33 @@ def test_a_query_that_was_not_ranked_found_nothing() -> None:
     assert figures.num_queries == 2
     assert figures.ndcg_10 == figures.recall_100 == figures.mrr_10 == 0.5
     assert figures.as_json()["ndcg@10"] == 0.5
+
+
+def ranked_so(firsts: list[bool]) -> tuple[dict[str, list[str]], dict[str, dict[str, int]]]:
+    """Questions whose one answer is found at the top, or not at all."""
+    rankings = {f"q{n}": ["a"] if is_found else ["b"] for n, is_found in enumerate(firsts)}
+    return rankings, {query: {"a": 1} for query in rankings}
+
+
+def test_a_difference_that_may_be_chance_is_told_from_one_that_is_none() -> None:
+    """One question of twenty more is chance, ten of twenty are not; the same again and again."""
+    none, relevant = ranked_so([False] * 20)
+    one, _ = ranked_so([True] + [False] * 19)
+    half, _ = ranked_so([True, False] * 10)
+    little, much = compare(one, none, relevant), compare(half, none, relevant)
+    assert little.mean == pytest.approx(0.05)
+    assert little.low == 0.0 < little.high
+    assert much.mean == pytest.approx(0.5)
+    assert 0.2 < much.low < 0.35
+    assert 0.65 < much.high < 0.8
+    assert compare(half, none, relevant) == much
+    back = compare(none, half, relevant)
+    assert back.mean == -much.mean
+    assert back.high < 0
+
+
+def test_equal_searches_differ_by_nothing() -> None:
+    """No difference has no width; no questions have no difference."""
+    half, relevant = ranked_so([True, False] * 10)
+    assert compare(half, half, relevant) == Difference(0.0, 0.0, 0.0)
+    assert compare({}, {}, {}) == Difference(0.0, 0.0, 0.0)

@@ -107,6 +107,12 @@ def test_an_upgrade_that_makes_it_worse_is_told(folder: Path, tmp_path: Path) ->
     (line,) = find_worse(second, before)
     assert line.startswith("hybrid nDCG@10 0.631, it was 1.000")
     assert "WORSE" in render(second, [line])
+    assert first.gains[("hybrid", "lexical")].mean == 0.0
+    assert second.as_json()["gains"]["hybrid - lexical"]["high"] == pytest.approx(-0.3691)
+    assert "hybrid - lexical: nDCG@10 -0.369 (-0.369 to -0.369)\n" in render(second, [])
+    assert "hybrid - lexical: nDCG@10 +0.000 (+0.000 to +0.000), which may be chance" in render(
+        first, []
+    )
     assert find_worse(first, before) == []
     (folder / "corpus.jsonl").write_text(
         (folder / "corpus.jsonl").read_text() + json.dumps({"_id": "d3", "text": "More."})

@@ -284,6 +284,25 @@ def test_outlook_messages_say_when_they_were_sent(tmp_path: Path) -> None:
     assert dated(tmp_path, "b.msg", ole(msg(texts))) is None
 
 
+@pytest.mark.parametrize(
+    ("front", "found"),
+    [
+        ("date: 2025-03-04", Dated("2025-03-04", "published")),
+        ("updated: '2025-03-04 10:30'\ndate: 2024-12-01", SAID),
+        ("created: 2025-03-04T10:30:00Z", Dated("2025-03-04", "created")),
+        ("date: soon", None),
+        ("tags:\n- date: 2025-03-04\n  date: 2025-03-04", None),
+    ],
+)
+def test_markdown_says_it_in_its_front_matter(
+    tmp_path: Path, front: str, found: Dated | None
+) -> None:
+    """By the names that programs use; only what opens the file counts."""
+    text = f"---\ntitle: Fees\n{front}\n---\n\nThe fee is R90.\n"
+    assert dated(tmp_path, "a.md", text) == found
+    assert dated(tmp_path, "b.md", f"Fees\n\n{text}") is None
+
+
 def test_old_workbooks_say_when_they_were_saved(tmp_path: Path) -> None:
     """Or else made; a property set that is damaged costs the date alone."""
     rows: list[list[str | float]] = [["Fee", 90.0]]

@@ -17,6 +17,7 @@ from kit.errors import DocumentRefused
 from kit.library.documents import ParsedDocument
 from kit.library.parsers import parse
 from kit.library.parsers.build import table_lines
+from tests.hangs import no_hang
 
 
 def section_text(parsed: ParsedDocument, label: str) -> str:
@@ -180,6 +181,20 @@ def test_markdown_is_kept_as_written(tmp_path: Path) -> None:
     parsed = parse(write(tmp_path, "a.md", source), "a.md")
     assert parsed.text == source
     assert "# no heading" in section_text(parsed, "Data > Keep")
+
+
+def test_front_matter_of_markdown_is_no_heading(tmp_path: Path) -> None:
+    """It gives the title and stays in the text; a rule with prose below it is none."""
+    source = '---\ntitle: "Fees"\ndate: 2025-03-04\n---\n\nThe fee is R90.\n\n# More\n\nText.\n'
+    parsed = parse(write(tmp_path, "a.md", source), "a.md")
+    assert parsed.text == source
+    assert parsed.title == "Fees"
+    assert [s.label for s in parsed.sections] == ["", "More"]
+    prose = "---\nNot a name: but prose, as such\ngoes on.\n\nFees\n---\n\nThe fee is R90.\n"
+    assert [s.label for s in parse(write(tmp_path, "b.md", prose), "b.md").sections] == ["", "Fees"]
+    blank = "---\n" + "   \n" * 5_000 + "x"
+    with no_hang():
+        assert parse(write(tmp_path, "c.md", blank), "c.md").text == blank
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,11 @@ from kit.ops.passport import make_passport, plain_passport
 from kit.supply.catalog import STARTER_EMBEDDING, ModelFile
 from kit.supply.passport import Loss, Provenance
 from kit.supply.passport_json import find_passport, passport_path, passport_text
+from kit.supply.runnable import find_chat_file
 from kit.supply.smoke.reply import Reply
 from kit.supply.store import (
     InstalledModel,
     add_file,
-    find_chat_file,
     find_installed,
     import_gguf,
     model_folder,

@@ -41,6 +41,10 @@ _CURRENCIES |= {"¥": "jpy", "jpy": "jpy", "yen": "jpy", "chf": "chf"}
 
 MONEY_SIGN = r"(?:[$€£¥]|\b(?:R|ZAR|USD|EUR|GBP|CHF))"
 """A currency as it stands before its sum."""
+
+_NAMED_CURRENCY = re.compile(
+    r"[$€£¥]|(?<=\()R(?=\))|\b(?:(?i:rands?|dollars?|euros?|pounds?|yen)|ZAR|USD|EUR|GBP|JPY|CHF)\b"
+)
 SPOKEN_NUMBER = rf"(?:{'|'.join([*_SMALL[1:], *_TENS, *_SCALES])})\b"
 """A word that is a number or a part of one, zero aside."""
 
@@ -156,14 +160,25 @@ def facts(text: str) -> Facts:
 
 
 def missing_values(claimed: Facts, evidence: Facts) -> list[frozenset[str]]:
-    """The numbers, sums, dates and times of `claimed` that `evidence` does not state."""
-    has_currency = any(value.startswith("cur:") for value in evidence.values)
+    """The numbers, sums, dates and times of `claimed` that `evidence` does not state.
+
+    A currency is not missing where the evidence names none: a table's stands in its heading.
+    """
+    unsaid = frozenset() if currencies(evidence) else currencies(claimed)
     return [
-        claim
-        for claim in claimed.claims
-        if not claim & evidence.values
-        and (has_currency or not all(value.startswith("cur:") for value in claim))
+        claim for claim in claimed.claims if not claim & evidence.values and not claim <= unsaid
     ]
+
+
+def currencies(stated: Facts) -> frozenset[str]:
+    """The currencies that are named."""
+    return frozenset(value for value in stated.values if value.startswith("cur:"))
+
+
+def named_currencies(text: str) -> frozenset[str]:
+    """The currencies that a text names, beside a number or alone, as the name of a column does."""
+    alone = {f"cur:{_CURRENCIES[m.group().lower()]}" for m in _NAMED_CURRENCY.finditer(text)}
+    return currencies(facts(text)) | alone
 
 
 def missing_names(

@@ -14,7 +14,14 @@ import numpy as np
 
 from kit.answer.evidence.calibration import COSINE_SHARE, FACT_SHARE, PARTLY, SUPPORTED, WINDOW_COST
 from kit.answer.evidence.cite import Verdict
-from kit.answer.evidence.facts import Facts, facts, missing_names, missing_values
+from kit.answer.evidence.facts import (
+    Facts,
+    currencies,
+    facts,
+    missing_names,
+    missing_values,
+    named_currencies,
+)
 from kit.answer.evidence.passages import Unit, rarity, span_text, unseen_rarity, windows
 from kit.answer.evidence.words import NEGATIONS, content_stems, words
 from kit.errors import EmbedError
@@ -86,7 +93,8 @@ class SupportCheck:
                 if score >= SUPPORTED:
                     break
             elif not lacks_facts(claimed, run) and self._joins(stems, claimed, run):
-                return Verdict("supported" if score >= SUPPORTED else "partly", run)
+                is_whole = score >= SUPPORTED and not lacks_currency(claimed, run)
+                return Verdict("supported" if is_whole else "partly", run)
         return UNSUPPORTED
 
     def score(self, sentence: str) -> float:
@@ -152,14 +160,28 @@ class SupportCheck:
 def lacks_facts(claimed: Facts, run: Sequence[Unit]) -> bool:
     """Whether a number, date, sum or name of the sentence is missing from the evidence.
 
-    Numbers and dates must stand in the run itself or in its heading, names in its passage. The
-    numbers of pages, slides and rows are the program's own and state nothing.
+    Numbers and dates must stand in the run itself or in its heading, names and currencies in its
+    passage, which may name no currency at all. The numbers of pages, slides and rows are the
+    program's own and state nothing.
     """
-    hit = run[0].hit
-    label = f"{hit.document}\n{_PLACE_NUMBERS.sub(' ', hit.place)}"
+    label = _label(run)
     if missing_values(claimed, facts(f"{span_text(run)}\n{run[0].lead}\n{label}")):
         return True
-    return bool(missing_names(claimed, f"{hit.text}\n{label}"))
+    passage = f"{run[0].hit.text}\n{label}"
+    there = named_currencies(passage)
+    if there and currencies(claimed) - there:
+        return True
+    return bool(missing_names(claimed, passage))
+
+
+def lacks_currency(claimed: Facts, run: Sequence[Unit]) -> bool:
+    """Whether the sentence names a currency and the passage none: the number may be of another."""
+    return bool(currencies(claimed)) and not named_currencies(f"{run[0].hit.text}\n{_label(run)}")
+
+
+def _label(run: Sequence[Unit]) -> str:
+    hit = run[0].hit
+    return f"{hit.document}\n{_PLACE_NUMBERS.sub(' ', hit.place)}"
 
 
 def denies(sentence: str, stems: frozenset[str], run: Sequence[Unit]) -> bool:

@@ -1,7 +1,6 @@
 """Native work on a model's file, done in a child process: a crash there is an error here.
 
-Knows which function does which verb, nothing of what it does. Invariant: the child dies with its
-parent, so that nothing goes on with a file that nobody waits for.
+Knows nothing of the work; `child_main` is the child's side.
 """
 
 from __future__ import annotations
@@ -11,13 +10,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from kit.engine.cpu.variants import choose_variant
-from kit.errors import EngineError, KitError, ModelError
-from kit.isolate import die_with_parent
+from kit.errors import EngineError, ModelError
 
 OUT_OF_MEMORY = (
     "Linux kills what takes more memory than there is: end other programs, and try again"
@@ -33,7 +30,7 @@ def run_child(
     failed otherwise, was killed or took longer.
     """
     variant = choose_variant(home).variant.path
-    command = [sys.executable, "-m", "kit.engine.quantizing.child", str(os.getpid())]
+    command = [sys.executable, "-m", "kit.engine.quantizing.child_main", str(os.getpid())]
     command += [str(variant or ""), verb, *arguments]
     try:
         child = subprocess.run(
@@ -62,44 +59,3 @@ def run_child(
 def _how_it_ended(status: int, last: str) -> str:
     """The signal, if one killed it, and its last words: those of an assert say which it was."""
     return f"killed by {signal.Signals(-status).name} ({last})" if status < 0 else last
-
-
-def _work(verb: str) -> Callable[..., None]:
-    if verb == "quantize":
-        from kit.engine.quantize import quantize_here
-
-        return quantize_here
-    if verb == "weigh":
-        from kit.engine.quantizing.collect import collect_here
-
-        return collect_here
-    if verb == "compare":
-        from kit.engine.quantizing.measure_loss import compare_here
-
-        return compare_here
-    from kit.engine.quantizing.speed import measure_here
-
-    return measure_here
-
-
-def main(argv: Sequence[str]) -> int:
-    """The child's side: parent, variant, verb, arguments."""
-    parent, variant, verb, *arguments = argv
-    die_with_parent(int(parent))
-    from kit.engine.native import load_library
-
-    try:
-        library: Any = load_library(Path(variant) if variant else None)
-        _work(verb)(library, *arguments)
-    except ModelError as problem:
-        print(json.dumps({"message": problem.message, "hint": problem.hint}), file=sys.stderr)
-        return problem.exit_code
-    except KitError as problem:
-        print(problem.message, file=sys.stderr)
-        return 1
-    sys.stdout.flush()
-    os._exit(0)  # nothing to free: the process ends
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -33,6 +33,7 @@ _MODULES: dict[Format, str] = {
     "epub": "epub",
     "msg": "msg",
     "image": "image",
+    "excel xml": "excel_xml",
 }
 
 

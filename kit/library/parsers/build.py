@@ -14,18 +14,10 @@ from dataclasses import dataclass, field
 from kit.errors import DocumentRefused
 from kit.library.dates import Dated
 from kit.library.documents import Page, ParsedDocument, Scan, Section, SectionKind
+from kit.library.parsers.clean import clean, one_line
 from kit.library.parsers.hidden import Hidden, unseen_runs
 
 MAX_TEXT_CHARS = 12_000_000  # about 6,000 printed pages; more is almost surely a data dump
-
-# Dropped: C0/C1 controls but tab and newline, soft hyphen, zero-width space, direction overrides
-# (they make text read differently from what is searched), byte-order mark, tag characters (they
-# hide instructions from the eye), and private "not a character" marks.
-_DROPPED = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufffe\uffff"
-    "\U000e0000-\U000e007f]"
-)
-_SURROGATES = re.compile("[\ud800-\udfff]")
 
 MAX_DESCRIPTION_CHARS = 1_000
 _SAID = re.compile(r"\s*\[picture: [^\]]*\]\s*")
@@ -36,14 +28,6 @@ _NO_DESCRIPTION = re.compile(
     rf"(.{{0,100}}\.(png|jpe?g|gif|bmp|tiff?|svg|webp|[ew]mf)|({_KIND} )?{_KIND}[ _-]?\d*)?",
     re.IGNORECASE,
 )
-
-
-def clean(text: str) -> str:
-    """The text as the library keeps it; see the module's invariant."""
-    text = (
-        text.replace("\r\n", "\n").replace("\r", "\n").replace("\x0b", "\n").replace("\x0c", "\n")
-    )
-    return _SURROGATES.sub("\ufffd", _DROPPED.sub("", text.replace("\x85", "\n")))
 
 
 def picture(description: str) -> str:
@@ -64,11 +48,6 @@ def picture(description: str) -> str:
 def without_pictures(text: str) -> str:
     """The text without what is said of pictures in it, as the name of a section wants it."""
     return _SAID.sub(" ", text).strip()
-
-
-def one_line(text: str) -> str:
-    """The text on one line, runs of blanks as one space."""
-    return " ".join(clean(text).split())
 
 
 @dataclass

@@ -20,7 +20,7 @@ from kit.library.parsers.decode import decode_text, looks_binary
 
 Format = Literal[
     "pdf", "docx", "pptx", "xlsx", "odt", "ods", "odp", "xls", "rtf", "epub", "csv", "html",
-    "markdown", "text", "eml", "msg", "image",
+    "markdown", "text", "eml", "msg", "image", "excel xml",
 ]  # fmt: skip
 _IMAGE_MAGIC = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*")
 
@@ -56,6 +56,7 @@ _NAMES: dict[Format, str] = {
     "ods": "an OpenDocument spreadsheet", "odp": "an OpenDocument presentation",
     "xls": "an Excel workbook of before 2007", "rtf": "a Rich Text document",
     "epub": "an e-book (EPUB)", "msg": "an Outlook message", "image": "a picture",
+    "excel xml": "an Excel workbook as XML of 2003",
 }  # fmt: skip
 
 _UNPACK_HINT = "unpack it and add the files inside"
@@ -246,9 +247,20 @@ def _from_text(head: bytes, suffix: str) -> Format:
         r"(<\?xml[^>]*\?>\s*)?(<!--.*?-->\s*)*(<!doctype html|<html[\s>])", start, re.DOTALL
     ):
         return "html"
+    if start.startswith("<") and (format := _inside_xml(start)):
+        return format
     if suffix in _BY_SUFFIX:
         return _BY_SUFFIX[suffix]
     return "eml" if _looks_like_mail(text) else "text"
+
+
+def _inside_xml(start: str) -> Format | None:
+    """Office files of 2003 and later that are one XML text; other XML is read as the text it is."""
+    if "urn:schemas-microsoft-com:office:spreadsheet" in start:
+        return "excel xml"
+    if "schemas.microsoft.com/office/word/2003/wordml" in start or "<pkg:package" in start:
+        raise _refused("an Office document as XML", "save it as DOCX, XLSX or PPTX and add that")
+    return None
 
 
 def _looks_like_mail(text: str) -> bool:

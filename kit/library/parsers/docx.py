@@ -16,11 +16,11 @@ from kit.library.documents import ParsedDocument
 from kit.library.parsers.build import (
     HeadingPath,
     TextBuilder,
-    one_line,
     picture,
     table_lines,
     without_pictures,
 )
+from kit.library.parsers.clean import one_line
 from kit.library.parsers.office_zip import open_office, read_own_date, write_drawn
 from kit.library.parsers.xml_parts import read_xml
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import cast
 
 from kit.library.documents import ParsedDocument
-from kit.library.parsers.build import one_line
+from kit.library.parsers.clean import one_line
 from kit.library.parsers.mail import Attachment, Mail, read_mail, whole_body
 
 # What the standard library's header parser throws at some malformed headers.

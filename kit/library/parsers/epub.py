@@ -15,7 +15,8 @@ from urllib.parse import unquote
 from kit.errors import DocumentRefused
 from kit.library.dates import Dated, own_date
 from kit.library.documents import ParsedDocument
-from kit.library.parsers.build import TextBuilder, one_line
+from kit.library.parsers.build import TextBuilder
+from kit.library.parsers.clean import one_line
 from kit.library.parsers.html import decode_html, parse_html
 from kit.library.parsers.xml_parts import read_part, read_xml_part
 

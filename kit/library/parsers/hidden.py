@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 
+from kit.library.parsers.clean import one_line
+
 MAX_SHOWN_CHARS = 80
 MAX_REMARKS = 5
 _TAGS = re.compile("[\U000e0020-\U000e007e]{8,}")  # a flag's emoji uses at most six of them
@@ -43,8 +45,6 @@ def unseen_runs(text: str) -> list[str]:
 
 
 def _remark(place: str, texts: list[str]) -> str:
-    from kit.library.parsers.build import one_line
-
     shown = one_line(" ".join(text[: 4 * MAX_SHOWN_CHARS] for text in texts[:20]))
     if len(shown) > MAX_SHOWN_CHARS:
         shown = shown[:MAX_SHOWN_CHARS].rstrip() + " …"

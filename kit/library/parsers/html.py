@@ -15,12 +15,11 @@ from kit.library.documents import ParsedDocument
 from kit.library.parsers.build import (
     HeadingPath,
     TextBuilder,
-    clean,
-    one_line,
     picture,
     table_lines,
     without_pictures,
 )
+from kit.library.parsers.clean import clean, one_line
 from kit.library.parsers.decode import decode_text
 from kit.library.parsers.hidden import unseen_runs
 

@@ -17,7 +17,8 @@ from kit.errors import DocumentRefused
 from kit.files import format_bytes
 from kit.library.dates import own_date
 from kit.library.documents import ParsedDocument
-from kit.library.parsers.build import TextBuilder, one_line
+from kit.library.parsers.build import TextBuilder
+from kit.library.parsers.clean import one_line
 
 MAX_DEPTH = 2  # messages inside messages
 MAX_ATTACHMENTS = 50  # of a message and all that is inside it
@@ -46,17 +47,6 @@ class Mail:
     attachments: Sequence[Attachment] = ()
     sent_at: datetime | None = None
     notes: Sequence[str] = field(default=())
-
-
-def open_mail(path: Path, name: str) -> Mail:
-    """The message in a file. Raises: DocumentRefused if it is none."""
-    from kit.library.parsers import eml, msg
-    from kit.library.parsers.detect import detect_format
-
-    format = detect_format(path, name).format
-    if format not in ("eml", "msg"):
-        raise DocumentRefused(f"{name} is no message")
-    return eml.open_eml(path) if format == "eml" else msg.open_msg(path)
 
 
 def whole_body(plain: str, page: ParsedDocument) -> str:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from kit.library.dates import Dated, own_date
-from kit.library.parsers.build import TextBuilder, one_line, picture
+from kit.library.parsers.build import TextBuilder, picture
+from kit.library.parsers.clean import one_line
 from kit.library.parsers.hidden import Hidden
 from kit.library.parsers.xml_parts import read_xml_part
 

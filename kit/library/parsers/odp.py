@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from kit.library.documents import ParsedDocument
-from kit.library.parsers.build import TextBuilder, one_line
+from kit.library.parsers.build import TextBuilder
+from kit.library.parsers.clean import one_line
 from kit.library.parsers.odf import DRAW, PRESENTATION, STYLE, OdfPackage
 from kit.library.parsers.odt import frame_blocks
 

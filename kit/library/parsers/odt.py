@@ -9,13 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from kit.library.documents import ParsedDocument
-from kit.library.parsers.build import (
-    HeadingPath,
-    TextBuilder,
-    one_line,
-    table_lines,
-    without_pictures,
-)
+from kit.library.parsers.build import HeadingPath, TextBuilder, table_lines, without_pictures
+from kit.library.parsers.clean import one_line
 from kit.library.parsers.odf import (
     DESCRIPTIONS,
     DRAW,

@@ -15,7 +15,8 @@ from typing import Any
 
 from kit.errors import DocumentRefused
 from kit.library.dates import Dated, own_date
-from kit.library.parsers.build import TextBuilder, one_line, picture
+from kit.library.parsers.build import TextBuilder, picture
+from kit.library.parsers.clean import one_line
 from kit.library.parsers.xml_parts import read_part, read_xml_part
 
 _A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"

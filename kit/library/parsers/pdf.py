@@ -16,7 +16,8 @@ from typing import Any
 from kit.errors import DocumentRefused
 from kit.library.dates import Dated, iso_of_pdf, own_date
 from kit.library.documents import Page, ParsedDocument
-from kit.library.parsers.build import TextBuilder, clean
+from kit.library.parsers.build import TextBuilder
+from kit.library.parsers.clean import clean
 from kit.library.parsers.pdf_spaces import false_blanks
 from kit.library.parsers.pdf_tables.cells import MADE_UP
 from kit.library.parsers.pdf_tables.find import find_tables

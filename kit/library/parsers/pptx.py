@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from kit.library.documents import ParsedDocument
-from kit.library.parsers.build import TextBuilder, one_line, picture, table_lines
+from kit.library.parsers.build import TextBuilder, picture, table_lines
+from kit.library.parsers.clean import one_line
 from kit.library.parsers.office_zip import open_office, read_own_date, write_drawn
 
 MAX_GROUP_DEPTH = 20

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from kit.library.parsers.build import TextBuilder, labelled, one_line
+from kit.library.parsers.build import TextBuilder, labelled
+from kit.library.parsers.clean import one_line
 
 _NUMBER = re.compile(r"[-+(]?[\s\w$€£¥]{0,4}[\d.,\s]+%?\)?$")
 MAX_HEADER_ROW = 15  # a header further down is taken for data

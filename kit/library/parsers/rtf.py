@@ -13,7 +13,8 @@ from pathlib import Path
 
 from kit.library.dates import own_date
 from kit.library.documents import ParsedDocument
-from kit.library.parsers.build import HeadingPath, TextBuilder, one_line, table_lines
+from kit.library.parsers.build import HeadingPath, TextBuilder, table_lines
+from kit.library.parsers.clean import one_line
 
 _TOKEN = re.compile(
     rb"\\([a-zA-Z]{1,32})(-?\d{1,10})? ?|\\'([0-9a-fA-F]{2})|\\([^a-zA-Z])"

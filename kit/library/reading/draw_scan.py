@@ -34,7 +34,8 @@ def draw_scan(path: Path, name: str, scan: Scan, target: Path) -> None:
 
 def _unpack(path: Path, name: str, part: tuple[int, ...]) -> tuple[Path, str]:
     """The file itself, or the attachment that `part` leads to: (first attachment, its third …)."""
-    from kit.library.parsers.mail import Mail, open_mail
+    from kit.library.parsers.mail import Mail
+    from kit.library.parsers.open_mail import open_mail
 
     content: Mail | bytes | None = None
     for position in part:

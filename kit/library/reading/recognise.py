@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from kit.errors import DocumentRefused
 from kit.library.documents import Page, PageWords, ParsedDocument, Scan, Section
-from kit.library.parsers.build import clean
+from kit.library.parsers.clean import clean
 from kit.library.word_boxes import Area, Word, pack_words
 
 FOLDERS = "/usr/bin:/bin:/usr/local/bin"

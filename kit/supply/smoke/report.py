@@ -11,7 +11,8 @@ from kit.supply.smoke.health import BROKEN_LOOP, repetition
 from kit.supply.smoke.verdict import Outcome, Verdict
 
 MIN_SENSE = 2  # a model of noise can hit one right answer by luck
-MIN_LOOPS = 2  # a small model may lose itself in one greedy answer; a broken file does in most
+MIN_LOOPS = 2
+MOST = 0.5  # a small model may lose itself in a few greedy answers; a broken file does in most
 About = Literal["health", "sense"]
 """Whether an answer is judged by its form alone, or also by what it says."""
 
@@ -50,11 +51,13 @@ def by_numbers(
 
 
 def settled(answers: Sequence[SmokeAnswer]) -> tuple[SmokeAnswer, ...]:
-    """The answers as all of them together make them: one alone that says one piece for ever is a
-    weak model's. SmolLM2-135M in Q4_0 does so in one of fourteen, and is what a first start runs.
+    """The answers as all of them together make them: a few that say one piece for ever are a weak
+    model's. SmolLM2-135M in Q4_0, which a first start may run, does so in one or two of thirteen,
+    by the processor: its kernels round otherwise.
     """
-    loops = [a for a in answers if a.outcome == "broken" and repetition(a.answer) >= BROKEN_LOOP]
-    if len(loops) >= MIN_LOOPS:
+    texts = [answer for answer in answers if answer.answer.strip()]
+    loops = [a for a in texts if a.outcome == "broken" and repetition(a.answer) >= BROKEN_LOOP]
+    if len(loops) >= max(MIN_LOOPS, MOST * len(texts)):
         return tuple(answers)
     return tuple(replace(a, outcome="weak") if a in loops else a for a in answers)
 

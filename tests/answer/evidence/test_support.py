@@ -88,6 +88,27 @@ def test_the_price_of_one_thing_does_not_support_that_of_another(make_hit) -> No
 
 
 @pytest.mark.parametrize(
+    ("text", "sentence", "support"),
+    [
+        ("The daily rate is 585.", "The daily rate is 585.", "supported"),
+        ("The daily rate is 585.", "The daily rate is $585.", "partly"),
+        ("The daily rate is R585.", "The daily rate is $585.", "unsupported"),
+        ("The crane costs R90. The daily rate is 585.", "The daily rate is $585.", "unsupported"),
+        ("The crane costs R90. The daily rate is 585.", "The daily rate is R585.", "supported"),
+        ("Rates in rand. The daily rate is 585.", "The daily rate is R585.", "supported"),
+        ("Daily rate (R): 585", "The daily rate is R585.", "supported"),
+        ("Daily rate (USD): 585", "The daily rate is R585.", "unsupported"),
+    ],
+)
+def test_a_currency_that_the_passage_does_not_name_is_not_supported(
+    text: str, sentence: str, support: str, make_hit: Callable[..., Hit]
+) -> None:
+    """A bare number backs no dollars; where the passage names another currency, even less."""
+    check = SupportCheck(cut_passages([make_hit(text)]), None, None)
+    assert check(sentence).support == support
+
+
+@pytest.mark.parametrize(
     ("place", "is_supported"),
     [
         ("page 11", False),
