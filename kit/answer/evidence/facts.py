@@ -42,6 +42,7 @@ _CURRENCIES |= {"¥": "jpy", "jpy": "jpy", "yen": "jpy", "chf": "chf"}
 MONEY_SIGN = r"(?:[$€£¥]|\b(?:R|ZAR|USD|EUR|GBP|CHF))"
 """A currency as it stands before its sum."""
 
+# A currency beside no number, as the name of a column has it: "Rate (R)", "in rand".
 _NAMED_CURRENCY = re.compile(
     r"[$€£¥]|(?<=\()R(?=\))|\b(?:(?i:rands?|dollars?|euros?|pounds?|yen)|ZAR|USD|EUR|GBP|JPY|CHF)\b"
 )
@@ -175,6 +176,7 @@ def currencies(stated: Facts) -> frozenset[str]:
     return frozenset(value for value in stated.values if value.startswith("cur:"))
 
 
+@lru_cache(maxsize=256)  # of one passage it is asked for each of its sentences
 def named_currencies(text: str) -> frozenset[str]:
     """The currencies that a text names, beside a number or alone, as the name of a column does."""
     alone = {f"cur:{_CURRENCIES[m.group().lower()]}" for m in _NAMED_CURRENCY.finditer(text)}

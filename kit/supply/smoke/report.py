@@ -11,7 +11,7 @@ from kit.supply.smoke.health import BROKEN_LOOP, repetition
 from kit.supply.smoke.verdict import Outcome, Verdict
 
 MIN_SENSE = 2  # a model of noise can hit one right answer by luck
-MIN_LOOPS = 2
+MIN_LOOPS = 2  # one alone proves nothing, however few were asked
 MOST = 0.5  # a small model may lose itself in a few greedy answers; a broken file does in most
 About = Literal["health", "sense"]
 """Whether an answer is judged by its form alone, or also by what it says."""
