@@ -315,6 +315,19 @@ def _text_recognition(config: Config) -> list[Finding]:
     return [Finding(name, "warn", f"{found.reason}: scans and pictures are not read", found.hint)]
 
 
+def _old_office_files(config: Config) -> list[Finding]:
+    """Whether files of before 2007 that only LibreOffice reads can be read."""
+    from kit.library.parsers.libreoffice import find_libreoffice, missing_packages
+
+    del config
+    name, program = "old Office files", find_libreoffice()
+    if packages := missing_packages(program):
+        found = "no LibreOffice" if program is None else "LibreOffice in part"
+        step = f"install what is missing: apt-get install {' '.join(packages)}"
+        return [Finding(name, "warn", f"{found}: not every DOC and PPT is read", step)]
+    return [Finding(name, "ok", f"LibreOffice in {program}")]
+
+
 _CHECKS: dict[str, Callable[[Config], list[Finding]]] = {
     "python": _python,
     "release": _release,
@@ -332,4 +345,5 @@ _CHECKS: dict[str, Callable[[Config], list[Finding]]] = {
     "people": _people,
     "library": _library,
     "text recognition": _text_recognition,
+    "old Office files": _old_office_files,
 }

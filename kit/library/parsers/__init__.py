@@ -14,6 +14,7 @@ from pathlib import Path
 from kit.errors import DocumentRefused
 from kit.library.documents import ParsedDocument
 from kit.library.parsers.detect import Format, detect_format
+from kit.library.parsers.libreoffice import LibreOfficeNeeded
 
 _MODULES: dict[Format, str] = {
     "pdf": "pdf",
@@ -34,13 +35,16 @@ _MODULES: dict[Format, str] = {
     "msg": "msg",
     "image": "image",
     "excel xml": "excel_xml",
+    "doc": "doc",
+    "ppt": "ppt",
 }
 
 
 def parse(path: Path, name: str) -> ParsedDocument:
     """Read one file, whatever it is called. `name` is the name its owner knows it by.
 
-    Raises: DocumentRefused if it is damaged, encrypted, too large or of a kind that is not read.
+    Raises: DocumentRefused if it is damaged, encrypted, too large or of a kind that is not read;
+    LibreOfficeNeeded if kit.library.parsers.libreoffice was told to ask first.
     """
     if path.stat().st_size == 0:
         return ParsedDocument(text="", sections=(), notes=("the file is empty",))
@@ -55,7 +59,7 @@ def run_parser(format: Format, path: Path) -> ParsedDocument:
     parser: Callable[[Path], ParsedDocument] = module.parse
     try:
         return parser(path)
-    except DocumentRefused:
+    except (DocumentRefused, LibreOfficeNeeded):
         raise
     except MemoryError:
         raise DocumentRefused(

@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
 from kit.errors import DocumentRefused
 from kit.files import format_bytes
@@ -21,6 +21,7 @@ from kit.library.parsers.decode import decode_text, looks_binary
 Format = Literal[
     "pdf", "docx", "pptx", "xlsx", "odt", "ods", "odp", "xls", "rtf", "epub", "csv", "html",
     "markdown", "text", "eml", "msg", "image", "excel xml",
+    "doc", "ppt",
 ]  # fmt: skip
 _IMAGE_MAGIC = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*")
 
@@ -28,6 +29,8 @@ _ODF_PARTS = {"content.xml", "styles.xml", "meta.xml"}
 _ODF_KINDS: tuple[tuple[bytes, Format], ...] = (
     (b"text", "odt"), (b"spreadsheet", "ods"), (b"presentation", "odp"),
 )  # fmt: skip
+
+_LOCKED_PRESENTATION = b"\xdf\xc4\xd1\xf3"
 
 HEAD_BYTES = 64 << 10
 MAX_ZIP_MEMBERS = 20_000
@@ -47,16 +50,17 @@ _EXPECTED: dict[str, Format] = {
     ".ott": "odt", ".ods": "ods", ".ots": "ods", ".odp": "odp", ".otp": "odp", ".xls": "xls",
     ".xlt": "xls", ".rtf": "rtf", ".epub": "epub", ".msg": "msg", ".png": "image", ".jpg": "image",
     ".jpeg": "image", ".tif": "image", ".tiff": "image", ".webp": "image", ".bmp": "image",
-    ".gif": "image",
+    ".gif": "image", ".doc": "doc", ".dot": "doc", ".ppt": "ppt", ".pps": "ppt", ".pot": "ppt",
 }  # fmt: skip
 _NAMES: dict[Format, str] = {
-    "pdf": "a PDF", "docx": "a Word document", "pptx": "a PowerPoint presentation",
+    "pdf": "a PDF", "docx": "a Word document (DOCX)", "pptx": "a PowerPoint presentation (PPTX)",
     "xlsx": "an Excel workbook", "csv": "a table", "html": "a web page", "markdown": "Markdown",
     "text": "plain text", "eml": "an e-mail", "odt": "an OpenDocument text",
     "ods": "an OpenDocument spreadsheet", "odp": "an OpenDocument presentation",
     "xls": "an Excel workbook of before 2007", "rtf": "a Rich Text document",
     "epub": "an e-book (EPUB)", "msg": "an Outlook message", "image": "a picture",
-    "excel xml": "an Excel workbook as XML of 2003",
+    "excel xml": "an Excel workbook as XML of 2003", "doc": "a Word document of before 2007",
+    "ppt": "a presentation of before 2007",
 }  # fmt: skip
 
 _UNPACK_HINT = "unpack it and add the files inside"
@@ -217,22 +221,33 @@ def _inside_ole(path: Path) -> Format:
     try:
         with olefile.OleFileIO(path) as ole:
             streams = {"/".join(entry) for entry in ole.listdir()}
+            is_locked = _is_locked(ole, streams)
     except Exception as problem:  # olefile has errors of its own, and passes others on
         raise DocumentRefused(
             f"the file is cut short or damaged ({problem})",
             hint="copy or download it again, then add it again",
         ) from problem
-    if "EncryptedPackage" in streams:
+    if is_locked:
         raise encrypted()
     if "__properties_version1.0" in streams:
         return "msg"
     if streams & {"Workbook", "Book", "WORKBOOK", "BOOK"}:
         return "xls"
     if "WordDocument" in streams:
-        raise _refused("a Word document of before 2007 (DOC)", "save it as DOCX and add that")
+        return "doc"
     if "PowerPoint Document" in streams:
-        raise _refused("a presentation of before 2007 (PPT)", "save it as PPTX and add that")
+        return "ppt"
     raise _refused("an old Office file", "save it as DOCX, XLSX, PPTX or PDF and add that")
+
+
+def _is_locked(ole: Any, streams: set[str]) -> bool:
+    """Whether it has a password: [MS-OFFCRYPTO], [MS-DOC] FibBase, [MS-PPT] CurrentUserAtom."""
+    if "WordDocument" in streams:
+        flags = ole.openstream("WordDocument").read(12)[11:]
+        return bool(flags and flags[0] & 1)
+    if "Current User" in streams:
+        return bool(ole.openstream("Current User").read(16)[12:] == _LOCKED_PRESENTATION)
+    return "EncryptedPackage" in streams
 
 
 def _from_text(head: bytes, suffix: str) -> Format:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kit.isolate import leave_network
+from kit.library.reading.no_processes import forbid_processes
 
 _PR_SET_NO_NEW_PRIVS = 38
 # Landlock (Linux 5.13): the same numbers on every architecture.
@@ -42,10 +43,13 @@ def limit_resources(*, memory_bytes: int, cpu_s: int, file_bytes: int) -> None:
         resource.setrlimit(what, (limit, limit))
 
 
-def confine(*, readable: Sequence[Path], writable: Sequence[Path]) -> tuple[str, ...]:
+def confine(
+    *, readable: Sequence[Path], writable: Sequence[Path], threads: bool = False
+) -> tuple[str, ...]:
     """Take away network, new privileges, other processes and other files, as far as possible.
 
-    Returns: the names of the measures that the kernel granted.
+    With `threads` it may start threads, and only the filter of system calls keeps it from
+    processes. Returns: the names of the measures that the kernel granted.
     """
     done = []
     if _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0:
@@ -54,7 +58,10 @@ def confine(*, readable: Sequence[Path], writable: Sequence[Path]) -> tuple[str,
         done.append("no_network")
     if _landlock(readable, writable):
         done.append("files")
-    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+    if forbid_processes():
+        done.append("no_processes")
+    if not threads:
+        resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
     return tuple(done)
 
 

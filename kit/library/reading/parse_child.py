@@ -11,6 +11,7 @@ import dataclasses
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +31,19 @@ def main() -> None:
     )
     path = Path(job["path"])
     readable = [*cage.python_folders(), *map(Path, job.get("readable", ())), path]
-    confined = cage.confine(readable=readable, writable=[Path.cwd()])
-    result = _run(job, path)
+    # LibreOffice does its work in threads.
+    threads = bool(job.get("libreoffice"))
+    confined = cage.confine(readable=readable, writable=[Path.cwd()], threads=threads)
+    result = _run(job, path, confined)
     if "execute" in result:
         os.dup2(result_stream.fileno(), 1)
         os.execve(result["execute"][0], result["execute"], _RECOGNISER_ENVIRONMENT)  # noqa: S606
     result_stream.write(json.dumps(result | {"confined": confined}).encode())
     result_stream.close()
+    os._exit(0)  # LibreOffice has threads that never end
 
 
-def _run(job: dict[str, Any], path: Path) -> dict[str, Any]:
+def _run(job: dict[str, Any], path: Path, confined: Sequence[str]) -> dict[str, Any]:
     try:
         if job["do"] == "render":
             from kit.library.reading.render import draw_page
@@ -52,13 +56,33 @@ def _run(job: dict[str, Any], path: Path) -> dict[str, Any]:
             return {"png": base64.b64encode(picture).decode()}
         if job["do"] == "recognise":
             return _recognise(job, path)
-        from kit.library.parsers import parse
-
-        return {"parsed": dataclasses.asdict(parse(path, job["name"]))}
+        return _parse(job, path, confined)
     except DocumentRefused as problem:
         return {"refused": problem.message, "hint": problem.hint}
     except MemoryError:
         return {"refused": "out_of_memory", "hint": None}
+
+
+def _parse(job: dict[str, Any], path: Path, confined: Sequence[str]) -> dict[str, Any]:
+    """The document; or that only LibreOffice reads a part of it, if the job does not say of it."""
+    from kit.library.parsers import libreoffice, parse
+
+    if job["libreoffice"] is None:
+        libreoffice.ask_first()
+    elif not job["libreoffice"]:
+        libreoffice.refuse()
+    elif set(confined) >= _LIBREOFFICE_NEEDS:
+        libreoffice.use(Path(job["libreoffice"]))
+    else:
+        libreoffice.refuse("this system cannot close LibreOffice in (Landlock and seccomp)")
+    try:
+        return {"parsed": dataclasses.asdict(parse(path, job["name"]))}
+    except libreoffice.LibreOfficeNeeded:
+        return {"needs_libreoffice": True}
+
+
+# It is large and old: without these a file that takes it over would reach the library's others.
+_LIBREOFFICE_NEEDS = {"files", "no_processes"}
 
 
 # One thread, because the cage allows no second; nothing of ours.

@@ -23,6 +23,7 @@ from kit.errors import DocumentRefused
 from kit.files import explain_os_errors
 from kit.library.dates import dated_from_json
 from kit.library.documents import Page, ParsedDocument, Scan, Section
+from kit.library.parsers.libreoffice import files_of, find_libreoffice
 from kit.library.reading.recognise import (
     CannotRead,
     Recognised,
@@ -76,7 +77,11 @@ def parse_in_child(
             should_stop=should_stop,
         )
 
-    parsed = _parsed_from_json(run({"do": "parse", "name": name})["parsed"])
+    job = {"do": "parse", "name": name, "libreoffice": None}
+    result = run(job)
+    if "needs_libreoffice" in result:
+        result = run(job | _opened_for(find_libreoffice()))
+    parsed = _parsed_from_json(result["parsed"])
     if not parsed.scans:
         return parsed
     recogniser = find_recogniser(ocr_languages)
@@ -90,6 +95,16 @@ def parse_in_child(
             raise DocumentRefused("text recognition did not say its words in a table") from problem
 
     return read_scans(parsed, read_page, should_stop=should_stop, report=report)
+
+
+def _opened_for(libreoffice: Path | None) -> dict[str, Any]:
+    """What the job of reading has beside, once a file needs LibreOffice."""
+    if libreoffice is None:
+        return {"libreoffice": ""}
+    return {
+        "libreoffice": str(libreoffice),
+        "readable": [str(one) for one in files_of(libreoffice)],
+    }
 
 
 def recognising(name: str, scan: Scan, recogniser: Recogniser) -> dict[str, Any]:

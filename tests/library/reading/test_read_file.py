@@ -19,13 +19,14 @@ from kit.library.reading.recognise import Recogniser
 LIMITS = {"timeout_s": 20.0, "memory_mb": 1024}
 
 
-def in_cage(code: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+def in_cage(code: str, tmp_path: Path, options: str = "") -> subprocess.CompletedProcess[str]:
     """Run code in a process that has caged itself as the parse child does."""
     prelude = (
         "from pathlib import Path; from kit.library.reading import cage\n"
         "import os, resource, socket\n"
         "cage.limit_resources(memory_bytes=1 << 30, cpu_s=5, file_bytes=1 << 20)\n"
-        f"done = cage.confine(readable=cage.python_folders(), writable=[Path({str(tmp_path)!r})])\n"
+        "done = cage.confine(readable=cage.python_folders(),"
+        f" writable=[Path({str(tmp_path)!r})]{options})\n"
     )
     return subprocess.run(
         [sys.executable, "-c", prelude + code],
@@ -130,6 +131,24 @@ def test_the_cage_has_limits(tmp_path: Path) -> None:
         tmp_path,
     )
     assert done.stdout.split() == ["True", "64", "0"], done.stderr
+
+
+def test_the_cage_makes_no_process(tmp_path: Path) -> None:
+    """Neither an ordinary user nor root forks there or starts a program; threads are by leave."""
+    code = (
+        "import subprocess, threading\n"
+        "print('no_processes' in done)\n"
+        "for make in (os.fork, lambda: subprocess.run(['/usr/bin/true'])):\n"
+        "    try:\n        make(); print('made')\n"
+        "    except OSError as problem:\n        print(problem.errno)\n"
+    )
+    is_confined, *rest = in_cage(code, tmp_path).stdout.split()
+    if is_confined != "True":
+        pytest.skip("this kernel or machine has no filter of system calls")
+    assert rest == ["1", "1"]
+    code += "one = threading.Thread(target=print, args=('thread',)); one.start(); one.join()\n"
+    done = in_cage(code, tmp_path, options=", threads=True")
+    assert done.stdout.split() == ["True", "1", "1", "thread"], done.stderr
 
 
 def test_the_cage_has_no_network(tmp_path: Path) -> None:
