@@ -253,6 +253,17 @@ def test_a_draft_looks_like_the_finished_answer() -> None:
     assert draft in answer_html(ANSWER)
 
 
+def test_quotations_after_the_sentences_are_drawn() -> None:
+    """A summary in the model's words and the document's own: neither hides the other."""
+    text = f"{SENTENCES[0].text} [1]\n\n- “Tolls are refunded.” [2]\n- “Fines never are.” [2]"
+    page = text_html(text, ANSWER.citations, SENTENCES[:1])
+    assert page.count("<li") == 3
+    assert page.index(SENTENCES[0].text[:12]) < page.index("Tolls are refunded")
+    assert "Fines never are" in page
+    assert SENTENCES[0].text not in page.replace(SENTENCES[0].text, "", 1)
+
+
+
 def test_not_in_your_documents_is_said_with_what_came_closest() -> None:
     """The plain statement is a heading; the closest passages are linked, not cited."""
     page = answer_html(ABSENT)

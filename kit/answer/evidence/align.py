@@ -30,6 +30,7 @@ _NUMBERING = re.compile(
     r"^\s*(?:[-*•‣▪–—]|\(?(?:\d+(?:\.\d+)*|[a-zA-Z]|[ivx]+)[.)]|\d+(?:\.\d+)*)\s+"
 )
 _NUMERIC = re.compile(r"\d")
+_STOPS, _BAR = ".,;:", " |"
 _CURRENCY = re.compile(r"(?:[$€£¥R]|ZAR|USD|EUR|GBP|CHF)", re.I)
 
 
@@ -189,19 +190,31 @@ def differences(old: str, new: str) -> list[tuple[str, str]]:
 
 
 def differing_facts(old: str, new: str) -> list[tuple[str, str]]:
-    """Of the differences those with a number or a name in them, but for whole clauses: those are
-    better read where they stand."""
+    """Of the differences those with a number, or a name that only one text has; but for whole
+    clauses: those are better read where they stand. Rows of tables differ in their cells, not in
+    the names of their columns."""
+    names = facts(old).names ^ facts(new).names
     return [
-        pair
-        for pair in differences(old, new)
-        if any(map(_is_telling, pair)) and all(len(s.split()) <= MAX_SHOWN_WORDS for s in pair)
+        (before.strip(_BAR).rstrip(_STOPS), after.strip(_BAR).rstrip(_STOPS))
+        for before, after in differences(_cells(old), _cells(new))
+        if (_is_telling(before, names) or _is_telling(after, names))
+        and max(len(before.split()), len(after.split())) <= MAX_SHOWN_WORDS
     ]
 
 
-def _is_telling(stretch: str) -> bool:
-    """Whether a number or a name is in it; no sentence begins with it."""
+def _is_telling(stretch: str, names: frozenset[str]) -> bool:
+    """Whether a number or one of the names is in it; no sentence begins with it."""
     found = facts(f"x {stretch}")
-    return bool(found.values or found.names)
+    return bool(found.values or found.names & names)
+
+
+def _cells(text: str) -> str:
+    """A row as its parsers write it, 'Name: value | Name: value', without the names; other text
+    as it is."""
+    cells = text.split(" | ")
+    if len(cells) > 1 and all(": " in cell for cell in cells):
+        return " | ".join(cell.partition(": ")[2] for cell in cells)
+    return text
 
 
 def _tokens(text: str) -> list[str]:

@@ -42,13 +42,19 @@ def answer_html(answer: Answer) -> str:
 
 
 def text_html(text: str, citations: Iterable[Citation], sentences: Sequence[Sentence] = ()) -> str:
-    """The text of an answer, finished or not. It may begin with quotations; `sentences` are those
-    of the model, with their support."""
+    """The text of an answer, finished or not. It may begin with quotations, or end with a list of
+    them; `sentences` are those of the model, with their support."""
     citations = tuple(citations)
     quotations, rest = _split_quotations(text, citations)
     if not any(sentence.support != "unsupported" for sentence in sentences):
         return quotations + _prose(rest, citations)
-    return quotations + _judged(sentences, citations)
+    return quotations + _judged(sentences, citations) + _prose(_listed(rest), citations)
+
+
+def _listed(text: str) -> str:
+    """The list of quotations that a text ends with, as kit.answer.modes.work writes it."""
+    last = text.rpartition("\n\n")[2]
+    return last if last.startswith("- “") else ""
 
 
 # As kit.answer.evidence.cite writes it: the words in quotation marks, then their number.

@@ -401,6 +401,17 @@ def test_differences_are_named_whole() -> None:
     assert differing_facts("they pay", "they will pay") == []
 
 
+def test_rows_differ_in_their_cells() -> None:
+    """Names of columns and words that open a sentence are no facts; stops are not shown."""
+    old = "Destination: Peru | Allowance: R450 | Limit: R1 150"
+    new = "Group: Domestic | Destinations: Peru | Allowance: R585 | Limit: R1 450"
+    assert differing_facts(old, new) == [("R450", "R585"), ("R1 150", "R1 450")]
+    old = "For flights of eight hours, ask."
+    new = "Subject: Flights of eight hours | Policy: Ask"
+    assert differing_facts(old, new) == []
+    assert differing_facts("More than R100.", "More than R150.") == [("R100", "R150")]
+
+
 # Fields -----------------------------------------------------------------------------------------
 
 

@@ -104,6 +104,7 @@
     sizeQuestion();
   };
 
+  let wasWriting = false;
   const atEnd = (box) => box.scrollHeight - box.scrollTop - box.clientHeight < 140;
   const scroller = () => $(narrow.matches ? "view-chat" : "talk");
   const toEnd = () => { const box = scroller(); if (box) box.scrollTop = box.scrollHeight; };
@@ -583,7 +584,8 @@
     live: (element) => {
       const isWriting = !!element.querySelector(".turn");
       const box = scroller();
-      const follow = box && atEnd(box);
+      const follow = box && (atEnd(box) || (isWriting && !wasWriting)); // a long table may lie above
+      wasWriting = isWriting;
       redrawing = true;
       for (const part of element.querySelectorAll("[data-keep]")) part.open = opened.has(part.dataset.keep);
       setTimeout(() => { redrawing = false; }, 0);
