@@ -61,6 +61,12 @@ def test_two_documents_are_compared_on_the_page(browser: Browser, tmp_path: Path
             expect(form).to_be_visible()
             page.keyboard.press("Escape")
             expect(page.locator("#composer")).to_be_visible()
+        page.locator("#mode").select_option("extract")
+        form.locator("details.boxes summary").click()
+        box = form.locator("details.boxes input").first
+        box.check()
+        assert box.evaluate("box => getComputedStyle(box).appearance") == "auto"  # seen as checked
+        page.keyboard.press("Escape")
         page.locator("#mode").select_option("compare")
         expect(form.locator("select").nth(1)).to_have_value(
             form.locator("option", has_text="rules-2025.md").nth(1).get_attribute("value") or ""
