@@ -7,6 +7,7 @@ statement that matches, so it changes neither order nor number of the results.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 
 from kit.database import Database
@@ -17,6 +18,7 @@ from kit.library.index.terms import any_of, match_expression, query_terms
 # searched through the question's rarest words, and of what has them the best BEST are joined.
 MAX_MATCHES = 30_000
 BEST = 2_000
+TOO_COMMON = 0.25  # words in this share of a large library's passages do not count in its ranking
 COMMON = 1_000  # counting a term costs 0.1 microseconds a passage: of rarer ones nothing is kept
 GROWN = 1.1  # beyond this change of the library's size common terms are counted anew
 
@@ -88,12 +90,13 @@ class CommonTerms:
         self._size = 0
 
     def count(self, database: Database, term: str, size: int) -> int:
-        """Passages that have the term, counted up to MAX_MATCHES, in a library of `size`."""
+        """Passages that have the term, in a library of `size`; counted until they are too many."""
         if not self._size / GROWN <= size <= self._size * GROWN:
             self._counts, self._size = {}, size
         known = self._counts  # another thread may begin anew
         if term not in known:
-            row = database.row(_COUNT, (any_of([term]), MAX_MATCHES))
+            most = max(MAX_MATCHES, math.ceil(TOO_COMMON * size))
+            row = database.row(_COUNT, (any_of([term]), most))
             number = int(row[0]) if row else 0
             if number < COMMON:
                 return number
@@ -112,7 +115,8 @@ def search_lexical(
     """(chunk id, BM25), best first, scores positive; only chunks of the given collections.
 
     In a library of more than MAX_MATCHES chunks only those count that have one of the query's
-    rarest words, and these words count twice. `common` saves counting common words each time.
+    rarest words, these words count twice, and words that are TOO_COMMON do not count.
+    `common` saves counting common words each time.
     """
     match = _match(database, query_terms(query), common or CommonTerms())
     if not match or not collection_ids:
@@ -138,7 +142,8 @@ def _match(database: Database, terms: Sequence[str], common: CommonTerms) -> str
     for term in there[1:]:
         num_matches += counts[term]
         if num_matches > MAX_MATCHES:
-            return f"({any_of(rare)}) AND ({any_of(there)})"
+            others = [other for other in there[len(rare) :] if counts[other] < TOO_COMMON * size]
+            return f"({any_of(rare)}) AND ({any_of([*rare, *others])})"
         rare.append(term)
     return any_of(there)
 

@@ -128,14 +128,18 @@ def test_better_matches_elsewhere_crowd_nobody_out(
 def test_a_large_library_is_searched_through_rare_words(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Beyond MAX_MATCHES only what has a rare word counts; the common words order it."""
+    """Beyond MAX_MATCHES only what has a rare word counts; common words order it, up to those that
+    are in too many passages to tell anything."""
     monkeypatch.setattr(lexical, "MAX_MATCHES", 4)
+    monkeypatch.setattr(lexical, "TOO_COMMON", 0.95)
     common = [add_passage(database, f"The report number {n} of the year.") for n in range(6)]
     rare = add_passage(database, "Groundwater under the Karoo, a long story without an end.")
     both = add_passage(database, "The report on groundwater of the year, a long story.")
     assert found(database, "groundwater report year") == [both, rare]
     assert found(database, "report nowhere") == [*common, both]
     assert found(database, "nowhere") == []
+    monkeypatch.setattr(lexical, "TOO_COMMON", 0.5)
+    assert found(database, "groundwater report year") == [rare, both]
 
 
 def test_common_words_are_counted_once(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
