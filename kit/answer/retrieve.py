@@ -15,7 +15,7 @@ import numpy as np
 
 from kit.answer.evidence.facts import facts
 from kit.answer.evidence.words import content_stems
-from kit.answer.fusion import Meanings, fuse, rank_all, with_scores
+from kit.answer.fusion import Meanings, fuse, quoting_first, rank_all, with_scores
 from kit.database import Database
 from kit.errors import EmbedError, LibraryError
 from kit.library.documents import BUSY_STATES, Hit, WholeDocument
@@ -121,7 +121,7 @@ class Searcher:
         hits = await asyncio.to_thread(self._library.hits, fused, reader)
         if document_ids is not None:
             hits = [hit for hit in hits if hit.document_id in document_ids]
-        ordered = with_scores(hits, fused, meanings, lexical)
+        ordered = quoting_first(with_scores(hits, fused, meanings, lexical), query)
         if self._reranker is not None:
             ordered, said = await asyncio.to_thread(self._rerank, query, ordered)
             notices += said
@@ -172,6 +172,10 @@ class Searcher:
         ranked: dict[str, list[str]] = {}
         for mode, scores in found.items():
             hits = await asyncio.to_thread(self._library.hits, scores, reader)
+            if mode == "hybrid":
+                found_first = [hit for hit in hits if hit.chunk_id in seen]
+                later = [hit for hit in hits if hit.chunk_id not in seen]
+                hits = [*quoting_first(found_first, query), *later]
             ranked[mode] = _documents(hits)
             if mode == "hybrid" and self._reranker is not None:
                 hits, _ = await asyncio.to_thread(self._rerank, query, hits)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.answer.fusion import Meanings, fuse
+from kit.answer.fusion import Meanings, fuse, quoting_first
+from kit.library.documents import Hit
 
 Ranked = st.dictionaries(st.integers(1, 12), st.sampled_from([0.1, 0.2, 0.5, 0.9]), max_size=10)
 
@@ -45,3 +46,23 @@ def test_what_the_model_cannot_read_weighs_nothing() -> None:
     assert half.weight == pytest.approx(1 / 3)
     assert dict(fuse(half.found, words, weight=half.weight))[1] == pytest.approx(0.8 / 3)
     assert dict(fuse(none.found, words, weight=none.weight)) == {1: 0.0, 2: 1.0}
+
+
+def passages(*texts: str) -> list[Hit]:
+    return [
+        Hit(n, 1 / n, n, f"d{n}", f"{n}.txt", None, "", 0, len(text), text, 9)
+        for n, text in enumerate(texts, start=1)
+    ]
+
+
+def test_a_sentence_that_is_pasted_finds_its_own_place_first() -> None:
+    """Line breaks, capitals and marks around it do not count; the others keep their order."""
+    hits = passages("Keep receipts.", "Keep receipts for long.", "So: keep receipts\nfor a year.")
+    found = quoting_first(hits, " “Keep receipts for a year.” ")
+    assert [hit.rank for hit in found] == [3, 1, 2]
+
+
+def test_a_few_words_are_no_quotation() -> None:
+    """They stand in many passages by chance, so their order is left to the scores."""
+    hits = passages("Travel rules differ.", "The policy of travel: rules for travel.")
+    assert quoting_first(hits, "rules for travel") == hits

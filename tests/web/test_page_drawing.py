@@ -263,7 +263,6 @@ def test_quotations_after_the_sentences_are_drawn() -> None:
     assert SENTENCES[0].text not in page.replace(SENTENCES[0].text, "", 1)
 
 
-
 def test_not_in_your_documents_is_said_with_what_came_closest() -> None:
     """The plain statement is a heading; the closest passages are linked, not cited."""
     page = answer_html(ABSENT)
