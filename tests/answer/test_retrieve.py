@@ -50,7 +50,10 @@ class Index:
         return sorted(found, key=lambda pair: -pair[1])[:limit]
 
 
-TEXTS = ("alpha beta", "alpha beta gamma", "delta", "alpha beta delta", "Rate R5 a day", "x")
+TEXTS = (
+    "alpha beta", "alpha beta gamma", "delta", "alpha beta delta", "Rate R5 a day", "x",
+    "due in may is the fee of the boat", "x", "and so the fee of the boat is due in may, or when not",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -132,6 +135,15 @@ def test_what_is_still_being_read_is_said(make) -> None:
     library.states = {"queued": 1200, "parsing": 1, "embedding": 1}
     assert search(searcher, "alpha").notices == (retrieve.MANY_UNREAD.format(number=1202),)
     assert search(searcher, "alpha", reader="ann").notices == ()
+
+
+def test_a_pasted_sentence_is_found_where_it_stands(make) -> None:
+    """Also where the same words in another order are closer by both halves."""
+    searcher, _ = make()
+    assert search(searcher, "boat due fee in is may of the").hits[0].chunk_id == 6
+    assert search(searcher, "the fee of the boat is due in may").hits[0].chunk_id == 8
+    ranked = asyncio.run(searcher.rank("the fee of the boat is due in may", reader="bob", depth=9))
+    assert ranked["hybrid"][:2] == ["d8", "d6"]
 
 
 def test_only_chosen_documents(make) -> None:
