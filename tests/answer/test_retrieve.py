@@ -52,7 +52,8 @@ class Index:
 
 TEXTS = (
     "alpha beta", "alpha beta gamma", "delta", "alpha beta delta", "Rate R5 a day", "x",
-    "due in may is the fee of the boat", "x", "and so the fee of the boat is due in may, or when not",
+    "due in may is the fee of the boat", "x",
+    "and so the fee of the boat is due in may, or when not",
 )  # fmt: skip
 
 
