@@ -167,16 +167,20 @@ def lacks_facts(claimed: Facts, run: Sequence[Unit]) -> bool:
     label = _label(run)
     if missing_values(claimed, facts(f"{span_text(run)}\n{run[0].lead}\n{label}")):
         return True
-    passage = f"{run[0].hit.text}\n{label}"
-    there = named_currencies(passage)
+    there = named_currencies(_passage(run))
     if there and currencies(claimed) - there:
         return True
-    return bool(missing_names(claimed, passage))
+    return bool(missing_names(claimed, _passage(run)))
 
 
 def lacks_currency(claimed: Facts, run: Sequence[Unit]) -> bool:
     """Whether the sentence names a currency and the passage none: the number may be of another."""
-    return bool(currencies(claimed)) and not named_currencies(f"{run[0].hit.text}\n{_label(run)}")
+    return bool(currencies(claimed)) and not named_currencies(_passage(run))
+
+
+def _passage(run: Sequence[Unit]) -> str:
+    """The whole passage, and what it is called."""
+    return f"{run[0].hit.text}\n{_label(run)}"
 
 
 def _label(run: Sequence[Unit]) -> str:
