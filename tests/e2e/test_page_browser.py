@@ -186,6 +186,19 @@ def test_a_question_gets_an_answer_with_evidence(open_page: Any) -> None:
 
 
 @pytest.mark.usefixtures("library")
+def test_a_new_question_is_scrolled_to(open_page: Any) -> None:
+    """Whoever reads further up and asks sees what they asked, and what comes."""
+    page = open_page(viewport={"width": 1440, "height": 500})
+    for _ in range(2):
+        ask_to_the_end(page, "What is the per diem?")
+    page.locator("#talk").evaluate("talk => { talk.scrollTop = 0; }")
+    expect(page.locator("#thread .turn").last).not_to_be_in_viewport()
+    ask(page, "slow What is the per diem?")
+    expect(page.locator("#live .mine")).to_be_in_viewport()
+    page.get_by_role("button", name="Stop the answer").click()
+
+
+@pytest.mark.usefixtures("library")
 def test_a_citation_opens_its_passage(open_page: Any) -> None:
     """In a new tab: the exact span marked in the text, and on the picture of its page."""
     page = open_page()
@@ -615,6 +628,15 @@ def test_on_a_phone_the_menu_folds_and_nothing_overflows(open_page: Any) -> None
             assert where.bounding_box()["height"] < 30  # one line
 
 
+# Pixels that a choice has beyond what its text needs.
+SPARE_WIDTH = """select => {
+  const style = getComputedStyle(select), pen = document.createElement("canvas").getContext("2d");
+  pen.font = style.font;
+  const inside = select.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+  return inside - pen.measureText(select.selectedOptions[0].text).width;
+}"""
+
+
 @pytest.mark.usefixtures("library")
 def test_on_a_phone_the_composer_holds_together(open_page: Any) -> None:
     """However little is above it, the composer stands at the bottom with its choice of documents
@@ -622,6 +644,9 @@ def test_on_a_phone_the_composer_holds_together(open_page: Any) -> None:
     """
     page = open_page(viewport=PHONE, has_touch=True, is_mobile=True)
     expect(page.locator("#scope .scope")).to_be_visible()
+    choice, modes = page.locator("#scope .scope select"), page.locator(".mode select")
+    assert choice.evaluate(SPARE_WIDTH) >= 0  # what is chosen can be read
+    assert choice.bounding_box()["x"] + choice.bounding_box()["width"] <= modes.bounding_box()["x"]
     for _ in ("a new chat", "a short answer with its evidence"):
         box, scope = (page.locator(s).bounding_box() for s in ("#composer", "#scope .scope"))
         assert box["y"] <= scope["y"]
