@@ -137,6 +137,7 @@ class Terminal:
     def __init__(self, home: Path) -> None:
         pid, self.handle = pty.fork()
         if pid == 0:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # what a shell starts with & ignores it
             os.execv(KIT[0], [*KIT, "--home", str(home), "chat"])
         self.pid, self.seen = pid, ""
 
