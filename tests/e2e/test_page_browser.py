@@ -632,8 +632,8 @@ def test_on_a_phone_the_menu_folds_and_nothing_overflows(open_page: Any) -> None
 SPARE_WIDTH = """select => {
   const style = getComputedStyle(select), pen = document.createElement("canvas").getContext("2d");
   pen.font = style.font;
-  const inside = select.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
-  return inside - pen.measureText(select.selectedOptions[0].text).width;
+  const padding = parseFloat(style.paddingLeft) + parseFloat(style.paddingRight);
+  return select.clientWidth - padding - pen.measureText(select.selectedOptions[0].text).width;
 }"""
 
 
